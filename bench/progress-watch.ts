@@ -1,0 +1,67 @@
+import {spawn, type ChildProcess} from 'node:child_process';
+import {createInterface} from 'node:readline';
+import {poll} from '../scripts/process/poll.ts';
+
+export interface SeenProgress {
+  /** When a reader of committed records had it: Date.now(). */
+  readonly at: number;
+  readonly sink: string;
+  readonly lsn: bigint;
+  readonly snapshotDone: boolean;
+}
+
+/**
+ * Follows the progress topic with kcat. Its records are committed together with the data before them, so a record that is
+ * visible says that the data is.
+ */
+export class ProgressWatch {
+  #kcat!: ChildProcess;
+  #closed = false;
+  readonly #seen: SeenProgress[] = [];
+
+  constructor(broker: string, topic: string) {
+    this.#follow(broker, topic);
+  }
+
+  #follow(broker: string, topic: string): void {
+    const args = ['-C', '-b', broker, '-t', topic, '-o', 'beginning', '-q', '-u', '-f', '%k\t%s\n'];
+    args.push('-X', 'isolation.level=read_committed', '-X', 'fetch.wait.max.ms=5');
+    this.#kcat = spawn('kcat', args, {stdio: ['ignore', 'pipe', 'inherit']});
+    createInterface({input: this.#kcat.stdout!}).on('line', line => this.#hear(line));
+    this.#kcat.once('exit', () => {
+      // The first sink makes the topic, perhaps a moment after us.
+      if (!this.#closed && this.#seen.length === 0) setTimeout(() => this.#follow(broker, topic), 50);
+    });
+  }
+
+  /** The first record of the sink that satisfies `wanted`. */
+  async until(sink: string, limitMs: number, wanted: (progress: SeenProgress) => boolean): Promise<SeenProgress> {
+    return poll(`the progress of sink ${sink}`, limitMs, () => this.#seen.find(p => p.sink === sink && wanted(p)));
+  }
+
+  commits(sink: string): number {
+    return this.#seen.filter(p => p.sink === sink).length;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#kcat.kill();
+  }
+
+  #hear(line: string): void {
+    const at = Date.now();
+    const [key, value] = line.split('\t');
+    const {sluice} = JSON.parse(value) as {sluice: {lsn: string; snapshot?: unknown}};
+    this.#seen.push({
+      at,
+      sink: key.replace(/^mz-sink-/, ''),
+      lsn: parseLsn(sluice.lsn),
+      snapshotDone: sluice.snapshot === undefined,
+    });
+  }
+}
+
+export function parseLsn(text: string): bigint {
+  const [high, low] = text.split('/');
+  return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`);
+}

@@ -1,0 +1,77 @@
+import type pg from 'pg';
+import {SqlError} from '../base/sql-error.ts';
+import {catalogViews} from './migrations/catalog-views.ts';
+import {clusters} from './migrations/clusters.ts';
+import {internalViews} from './migrations/internal-views.ts';
+import {items} from './migrations/items.ts';
+import type {Migration} from './migrations/migration.ts';
+import {objects} from './migrations/objects.ts';
+import {privileges} from './migrations/privileges.ts';
+import {relations} from './migrations/relations.ts';
+import {state} from './migrations/state.ts';
+
+/** In order; only ever appended to. */
+const MIGRATIONS: readonly Migration[] = [
+  state,
+  privileges,
+  relations,
+  objects,
+  items,
+  clusters,
+  catalogViews,
+  internalViews,
+];
+
+/** Advisory lock that lets one start at a time migrate: "sluicemi" in ASCII. */
+const LOCK = '8317426476498644329';
+
+/**
+ * Brings the state in this database to what this Sluice expects; does nothing if it is there already. `client` is a connection of
+ * Sluice's own role, which will own everything. Throws `SqlError` 55000 when a newer Sluice has been here.
+ */
+export async function migrate(client: pg.Client): Promise<void> {
+  await client.query('SELECT pg_advisory_lock($1)', [LOCK]);
+  try {
+    const applied = await appliedVersion(client);
+    const latest = MIGRATIONS.at(-1)!.version;
+    if (applied > latest) {
+      throw new SqlError(
+        '55000',
+        `state of Sluice has version ${applied}, this Sluice knows versions up to ${latest}`,
+        {
+          detail: 'A newer Sluice has used this database or data directory.',
+          hint: 'Start that version of Sluice, or a later one.',
+        },
+      );
+    }
+    for (const migration of MIGRATIONS) if (migration.version > applied) await apply(client, migration);
+  } finally {
+    await client.query('SELECT pg_advisory_unlock($1)', [LOCK]);
+  }
+}
+
+/** 0 = an empty database. */
+async function appliedVersion(client: pg.Client): Promise<number> {
+  const known = await client.query<{known: boolean}>("SELECT to_regclass('mz_sluice.migration') IS NOT NULL AS known");
+  if (!known.rows[0].known) return 0;
+  const {rows} = await client.query<{version: number}>(
+    'SELECT coalesce(max(version), 0) AS version FROM mz_sluice.migration',
+  );
+  return rows[0].version;
+}
+
+async function apply(client: pg.Client, migration: Migration): Promise<void> {
+  await client.query('BEGIN');
+  try {
+    await client.query('SET LOCAL search_path = pg_catalog');
+    await client.query(migration.sql);
+    await client.query(`INSERT INTO mz_sluice.migration (version, name) VALUES ($1, $2)`, [
+      migration.version,
+      migration.name,
+    ]);
+    await client.query('COMMIT');
+  } catch (error) {
+    await client.query('ROLLBACK');
+    throw error;
+  }
+}

@@ -1,0 +1,135 @@
+import type {Migration} from './migration.ts';
+
+/** Commands for clusters, and the cluster that is there from the beginning. */
+export const clusters: Migration = {
+  version: 6,
+  name: 'commands for clusters',
+  sql: `
+-- Without a name: the session's cluster.
+CREATE FUNCTION mz_sluice.find_cluster(cluster_name text, missing_ok boolean DEFAULT false) RETURNS mz_sluice.cluster LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  hit mz_sluice.cluster;
+BEGIN
+  cluster_name := coalesce(cluster_name, nullif(current_setting('sluice.cluster', true), ''), 'quickstart');
+  SELECT c.* INTO hit FROM mz_sluice.cluster c JOIN pg_class a ON a.oid = c.anchor WHERE c.name = cluster_name;
+  IF hit.id IS NULL AND NOT missing_ok THEN
+    RAISE 'cluster "%" does not exist', cluster_name USING ERRCODE = '42704';
+  END IF;
+  RETURN hit;
+END
+$$;
+
+CREATE FUNCTION mz_sluice.cluster_for_new(acting oid, cluster_id text) RETURNS mz_sluice.cluster LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  hit mz_sluice.cluster;
+BEGIN
+  SELECT c.* INTO hit FROM mz_sluice.cluster c JOIN pg_class a ON a.oid = c.anchor WHERE c.id = cluster_id;
+  IF hit.id IS NULL THEN
+    RAISE 'cluster with id "%" does not exist', cluster_id USING ERRCODE = '42704';
+  END IF;
+  IF has_table_privilege(acting, hit.anchor, 'TRIGGER') IS NOT TRUE THEN
+    RAISE 'permission denied for cluster %', hit.name USING ERRCODE = '42501', DETAIL = 'CREATE on the cluster is needed.';
+  END IF;
+  RETURN hit;
+END
+$$;
+
+CREATE FUNCTION mz_sluice.make_cluster(owner oid, cluster_name text, size text, replication_factor integer) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  new_id text := 'u' || nextval('mz_sluice.cluster_number');
+BEGIN
+  PERFORM mz_sluice.sweep();
+  INSERT INTO mz_sluice.cluster (id, name, anchor, size, replication_factor)
+  VALUES (new_id, cluster_name, mz_sluice.create_anchor(mz_sluice.anchor_name('cluster', new_id, cluster_name), owner, NULL, '{}'),
+    make_cluster.size, make_cluster.replication_factor);
+  PERFORM pg_notify('mz_sluice_catalog', new_id);
+  RETURN new_id;
+EXCEPTION WHEN unique_violation THEN
+  RAISE 'cluster "%" already exists', cluster_name USING ERRCODE = '42710';
+END
+$$;
+
+CREATE FUNCTION mz_sluice.check_cluster_options(size text, replication_factor integer) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF replication_factor NOT BETWEEN 0 AND 64 THEN
+    RAISE 'REPLICATION FACTOR must be between 0 and 64' USING ERRCODE = '22023';
+  END IF;
+  IF octet_length(size) NOT BETWEEN 1 AND 64 THEN
+    RAISE 'unknown cluster replica size %', left(size, 64) USING ERRCODE = '22023';
+  END IF;
+END
+$$;
+
+CREATE FUNCTION mz_internal.create_cluster(name text, size text, replication_factor integer) RETURNS text LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  acting oid := mz_sluice.acting_role();
+  parts record := mz_sluice.split_name(ARRAY[name]);
+BEGIN
+  IF has_database_privilege(acting, current_database(), 'CREATE') IS NOT TRUE THEN
+    RAISE 'permission denied to create cluster' USING ERRCODE = '42501',
+      DETAIL = format('CREATE on database %s is needed.', current_database());
+  END IF;
+  IF starts_with(name, 'mz_') OR starts_with(name, 'pg_') THEN
+    RAISE 'cluster name "%" is reserved', name USING ERRCODE = '42939',
+      DETAIL = 'The prefixes "mz_" and "pg_" are reserved for system clusters.';
+  END IF;
+  PERFORM mz_sluice.check_cluster_options(size, replication_factor);
+  RETURN mz_sluice.make_cluster(acting, name, size, replication_factor);
+END
+$$;
+
+CREATE FUNCTION mz_internal.describe_cluster(name text) RETURNS json LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT json_build_object('id', c.id, 'name', c.name, 'replicationFactor', c.replication_factor) FROM mz_sluice.find_cluster(name) AS c
+$$;
+
+CREATE FUNCTION mz_internal.alter_cluster(name text, size text, replication_factor integer) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  cluster mz_sluice.cluster := mz_sluice.find_cluster(name);
+BEGIN
+  PERFORM mz_sluice.require_owner(mz_sluice.acting_role(), cluster.anchor, 'cluster', cluster.name);
+  PERFORM mz_sluice.check_cluster_options(size, replication_factor);
+  UPDATE mz_sluice.cluster c SET size = coalesce(alter_cluster.size, c.size),
+    replication_factor = coalesce(alter_cluster.replication_factor, c.replication_factor) WHERE c.id = cluster.id;
+  PERFORM pg_notify('mz_sluice_catalog', cluster.id);
+END
+$$;
+
+CREATE FUNCTION mz_internal.drop_cluster(name text, if_exists boolean, cascade boolean) RETURNS boolean LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  cluster mz_sluice.cluster := mz_sluice.find_cluster(name, if_exists);
+BEGIN
+  IF cluster.id IS NULL THEN
+    RAISE NOTICE 'cluster "%" does not exist, skipping', name;
+    RETURN false;
+  END IF;
+  PERFORM mz_sluice.require_owner(mz_sluice.acting_role(), cluster.anchor, 'cluster', cluster.name);
+  PERFORM mz_sluice.drop_anchor(cluster.anchor, 'cluster', cluster.name, cascade);
+  RETURN true;
+END
+$$;
+
+CREATE FUNCTION mz_sluice.cluster_sql(cluster mz_sluice.cluster) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('CREATE CLUSTER %s (MANAGED = true, REPLICATION FACTOR = %s, SIZE = %L, SCHEDULE = MANUAL)',
+    mz_sluice.quoted((cluster).name), (cluster).replication_factor, (cluster).size)
+$$;
+
+CREATE FUNCTION mz_internal.show_create_cluster(cluster_name text, OUT name text, OUT create_sql text) LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT c.name, mz_sluice.cluster_sql(c) FROM mz_sluice.find_cluster(cluster_name) AS c
+$$;
+
+SELECT mz_sluice.make_cluster(datdba, 'quickstart', '25cc', 1) FROM pg_database WHERE datname = current_database();
+DO $$ BEGIN
+  EXECUTE (SELECT format('GRANT REFERENCES ON %s TO PUBLIC', anchor::regclass) FROM mz_sluice.cluster);
+END $$;
+`,
+};

@@ -1,0 +1,226 @@
+import type {Migration} from './migration.ts';
+
+/**
+ * Who asks, what a name means to him, and the anchors. Everything here is called by the functions of commands.ts only, which run
+ * as Sluice's own role: nothing may depend on the caller's settings, and nothing may trust an argument.
+ *
+ * An anchor is a view in mz_sluice that selects no column. It depends on what its object needs, so PostgreSQL's own DROP TABLE,
+ * DROP SCHEMA, DROP OWNED, DROP ROLE and CASCADE see the object; it carries the owner (REASSIGN OWNED works) and the privileges:
+ * REFERENCES stands for USAGE, TRIGGER for CREATE, because pg_read_all_data and pg_write_all_data do not include them. Without its anchor an object does not exist, whatever the tables still say.
+ */
+export const privileges: Migration = {
+  version: 2,
+  name: 'names, privileges and anchors',
+  sql: `
+CREATE FUNCTION mz_sluice.acting_role() RETURNS oid LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT oid FROM pg_roles
+  WHERE rolname = CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END
+$$;
+
+CREATE FUNCTION mz_sluice.is_system_schema(schema_name name) RETURNS boolean LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT starts_with(schema_name::text, 'pg_') OR schema_name IN ('information_schema', 'mz_catalog', 'mz_internal', 'mz_sluice')
+$$;
+
+CREATE FUNCTION mz_sluice.full_name(schema oid, name text) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT concat_ws('.', current_database(), (SELECT nspname FROM pg_namespace WHERE oid = schema), name)
+$$;
+
+CREATE FUNCTION mz_sluice.kind_of(relkind "char") RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'f' THEN 'foreign table' WHEN 'v' THEN 'view'
+    WHEN 'm' THEN 'materialized view' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' WHEN 'S' THEN 'sequence'
+    WHEN 'c' THEN 'type' ELSE 'relation' END
+$$;
+
+-- Refuses names of another database, then gives back the last two parts: schema (NULL if not given) and object.
+CREATE FUNCTION mz_sluice.split_name(name text[], OUT schema_name text, OUT object_name text) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  parts integer := coalesce(cardinality(name), 0);
+BEGIN
+  IF parts NOT BETWEEN 1 AND 3 OR array_position(name, NULL) IS NOT NULL THEN
+    RAISE 'improper qualified name (too many dotted names): %', array_to_string(name, '.') USING ERRCODE = '42601';
+  END IF;
+  IF parts = 3 AND name[1] <> current_database() THEN
+    RAISE 'cross-database references are not implemented: "%"', array_to_string(name, '.') USING ERRCODE = '0A000';
+  END IF;
+  schema_name := name[parts - 1];
+  object_name := name[parts];
+  IF object_name IN ('', '.', '..') OR octet_length(object_name) > 255 THEN
+    RAISE 'invalid name "%"', object_name USING ERRCODE = '42602', HINT = 'A name has 1 to 255 bytes and is neither . nor ..';
+  END IF;
+END
+$$;
+
+CREATE FUNCTION mz_sluice.require_schema_usage(acting oid, schema oid) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF has_schema_privilege(acting, schema, 'USAGE') IS NOT TRUE THEN
+    RAISE 'permission denied for schema %', (SELECT nspname FROM pg_namespace WHERE oid = schema) USING ERRCODE = '42501';
+  END IF;
+END
+$$;
+
+CREATE FUNCTION mz_sluice.schema_named(acting oid, schema_name text) RETURNS oid LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  schema oid := (SELECT oid FROM pg_namespace WHERE nspname = schema_name);
+BEGIN
+  IF schema IS NULL THEN
+    RAISE 'schema "%" does not exist', schema_name USING ERRCODE = '3F000';
+  END IF;
+  PERFORM mz_sluice.require_schema_usage(acting, schema);
+  RETURN schema;
+END
+$$;
+
+-- Where an object of this name would be created. An unqualified name goes into the first schema of the caller's path.
+CREATE FUNCTION mz_sluice.schema_for_new(acting oid, schema_name text, path text[]) RETURNS oid LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  schema oid;
+BEGIN
+  schema_name := coalesce(schema_name, path[1]);
+  IF schema_name IS NULL THEN
+    RAISE 'no schema has been selected to create in' USING ERRCODE = '3F000';
+  END IF;
+  schema := (SELECT oid FROM pg_namespace WHERE nspname = schema_name);
+  IF schema IS NULL THEN
+    RAISE 'schema "%" does not exist', schema_name USING ERRCODE = '3F000';
+  END IF;
+  IF mz_sluice.is_system_schema(schema_name::name) THEN
+    RAISE 'permission denied for schema %', schema_name USING ERRCODE = '42501',
+      DETAIL = 'System schemas cannot be changed.';
+  END IF;
+  IF has_schema_privilege(acting, schema, 'CREATE') IS NOT TRUE THEN
+    RAISE 'permission denied for schema %', schema_name USING ERRCODE = '42501';
+  END IF;
+  RETURN schema;
+END
+$$;
+
+-- What has this name in the schema already: items, relations and indexes share one space, as in Materialize.
+CREATE FUNCTION mz_sluice.taken_by(schema oid, object_name text) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(
+    (SELECT i.kind FROM mz_sluice.item i JOIN pg_class a ON a.oid = i.anchor WHERE i.schema = $1 AND i.name = object_name),
+    (SELECT mz_sluice.kind_of(c.relkind) FROM pg_class c WHERE c.relnamespace = $1 AND c.relname = object_name))
+$$;
+
+CREATE FUNCTION mz_sluice.report_taken(kind text, schema oid, object_name text, if_not_exists boolean) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF if_not_exists THEN
+    RAISE NOTICE '% "%" already exists, skipping', kind, mz_sluice.full_name(schema, object_name) USING ERRCODE = '42710';
+  ELSE
+    RAISE '% "%" already exists', kind, mz_sluice.full_name(schema, object_name) USING ERRCODE = '42710';
+  END IF;
+END
+$$;
+
+-- The item of this name; a row of NULLs if there is none and that is allowed. Unqualified names are looked for along the path.
+CREATE FUNCTION mz_sluice.find_item(acting oid, wanted text, name text[], path text[], missing_ok boolean DEFAULT false)
+RETURNS mz_sluice.item LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  parts record := mz_sluice.split_name(name);
+  hit mz_sluice.item;
+  other text;
+BEGIN
+  IF parts.schema_name IS NOT NULL THEN
+    IF missing_ok AND NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = parts.schema_name) THEN
+      RETURN hit;
+    END IF;
+    PERFORM mz_sluice.schema_named(acting, parts.schema_name);
+    path := ARRAY[parts.schema_name];
+  END IF;
+  SELECT i.* INTO hit
+  FROM mz_sluice.item i JOIN pg_namespace n ON n.oid = i.schema JOIN pg_class a ON a.oid = i.anchor
+  WHERE n.nspname = ANY (path) AND i.name = parts.object_name AND has_schema_privilege(acting, n.oid, 'USAGE')
+  ORDER BY array_position(path, n.nspname::text) LIMIT 1;
+  IF hit.id IS NULL THEN
+    SELECT mz_sluice.full_name(c.relnamespace, c.relname) INTO other
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY (path) AND c.relname = parts.object_name AND has_schema_privilege(acting, n.oid, 'USAGE')
+    ORDER BY array_position(path, n.nspname::text) LIMIT 1;
+  ELSIF hit.kind <> wanted THEN
+    other := mz_sluice.full_name(hit.schema, hit.name);
+  END IF;
+  IF other IS NOT NULL THEN
+    RAISE '% is not a %', other, wanted USING ERRCODE = '42809';
+  END IF;
+  IF hit.id IS NULL AND NOT missing_ok THEN
+    RAISE '% "%" does not exist', wanted, array_to_string(name, '.') USING ERRCODE = '42704';
+  END IF;
+  RETURN hit;
+END
+$$;
+
+CREATE FUNCTION mz_sluice.require_owner(acting oid, anchor oid, kind text, name text) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_class WHERE oid = anchor AND pg_has_role(acting, relowner, 'USAGE')) THEN
+    RAISE 'must be owner of % %', kind, name USING ERRCODE = '42501';
+  END IF;
+END
+$$;
+
+CREATE FUNCTION mz_sluice.require_usage(acting oid, item mz_sluice.item) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM mz_sluice.require_schema_usage(acting, item.schema);
+  -- The has_… functions say NULL for what is being dropped at this moment.
+  IF has_table_privilege(acting, item.anchor, 'REFERENCES') IS NOT TRUE THEN
+    RAISE 'permission denied for % %', item.kind, item.name USING ERRCODE = '42501';
+  END IF;
+END
+$$;
+
+-- By id, for references within definitions. The name in the message is all that a caller without USAGE learns; names are public.
+CREATE FUNCTION mz_sluice.usable_item(acting oid, wanted text, item_id text) RETURNS mz_sluice.item LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  hit mz_sluice.item;
+BEGIN
+  SELECT i.* INTO hit FROM mz_sluice.item i JOIN pg_class a ON a.oid = i.anchor WHERE i.id = item_id AND i.kind = wanted;
+  IF hit.id IS NULL THEN
+    RAISE '% with id "%" does not exist', wanted, item_id USING ERRCODE = '42704';
+  END IF;
+  PERFORM mz_sluice.require_usage(acting, hit);
+  RETURN hit;
+END
+$$;
+
+CREATE FUNCTION mz_sluice.anchor_name(kind text, id text, name text) RETURNS name LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT (kind || ' ' || id || ': ' || name)::name
+$$;
+
+-- Naming the relations in FROM locks them against a concurrent DROP until the end of the transaction.
+CREATE FUNCTION mz_sluice.create_anchor(anchor_name name, owner oid, schema oid, needed oid[]) RETURNS oid LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  relations text := (
+    SELECT 'FROM ' || string_agg(format('%s AS r%s', r.oid::regclass, r.n), ', ') FROM unnest(needed) WITH ORDINALITY AS r (oid, n));
+  condition text := (SELECT format('WHERE %L::pg_catalog.regnamespace IS NOT NULL', quote_ident(nspname)) FROM pg_namespace WHERE oid = schema);
+  anchor oid;
+  grantee oid;
+BEGIN
+  EXECUTE format('CREATE VIEW mz_sluice.%I AS SELECT %s %s', anchor_name, relations, condition);
+  anchor := (SELECT oid FROM pg_class WHERE relname = anchor_name AND relnamespace = 'mz_sluice'::regnamespace);
+  -- Somebody's ALTER DEFAULT PRIVILEGES for our role must not give away what the owner has not given.
+  FOR grantee IN SELECT DISTINCT x.grantee FROM pg_class c, aclexplode(c.relacl) x WHERE c.oid = anchor AND x.grantee <> c.relowner LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s', anchor::regclass, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END);
+  END LOOP;
+  EXECUTE format('ALTER VIEW %s OWNER TO %s', anchor::regclass, owner::regrole);
+  RETURN anchor;
+END
+$$;
+
+-- Which anchor needs what: (anchor, class of what it needs, its OID).
+CREATE VIEW mz_sluice.anchor_dependency AS
+SELECT DISTINCT r.ev_class AS anchor, d.refclassid, d.refobjid
+FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+WHERE d.refobjid <> r.ev_class AND d.deptype = 'n';
+`,
+};

@@ -1,0 +1,232 @@
+import pg from 'pg';
+
+/**
+ * Our own published table of things that happen to a user's table without its rows being in the log. A row of it, in the same
+ * transaction, says so at the right place of the stream: `relation` (of the publication), and what happened.
+ */
+export const ANNOUNCEMENT_TABLE = {schema: 'mz_sluice', name: 'announcement'} as const;
+
+/**
+ * `truncate`: the rows were deleted first, so the TRUNCATE that follows loses nothing. The others mean that rows came, went or
+ * changed unseen: `attach` and `detach` of a partition with rows, `drop` of a partition, `rewrite` of values by ALTER TABLE.
+ */
+export const ANNOUNCEMENTS = ['truncate', 'attach', 'detach', 'drop', 'rewrite'] as const;
+export type Announcement = (typeof ANNOUNCEMENTS)[number];
+
+/** Among BEFORE triggers of one event PostgreSQL goes by name: last, so that no other one adds rows behind us. */
+const TRUNCATE_TRIGGER = 'zzz_sluice_truncate';
+
+/**
+ * `published_leaf` remembers the partitions that are known, to notice those that come and go; `emptied` is the transaction
+ * that has last truncated one.
+ */
+const TABLES = `
+CREATE TABLE IF NOT EXISTS mz_sluice.announcement (
+  relation oid, what text, at timestamptz NOT NULL, PRIMARY KEY (relation, what)
+);
+CREATE TABLE IF NOT EXISTS mz_sluice.published_leaf (root oid, leaf oid, emptied xid8, PRIMARY KEY (root, leaf));
+CREATE OR REPLACE FUNCTION mz_sluice.announce(relation oid, what text) RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO mz_sluice.announcement AS a (relation, what, at) VALUES ($1, $2, clock_timestamp())
+  ON CONFLICT (relation, what) DO UPDATE SET at = excluded.at
+$$;
+CREATE OR REPLACE VIEW mz_sluice.published_table AS
+  SELECT DISTINCT r.prrelid AS root, t.relid AS relation
+  FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
+  CROSS JOIN LATERAL (SELECT r.prrelid AS relid UNION SELECT relid FROM pg_catalog.pg_partition_tree(r.prrelid::regclass)) t
+  WHERE p.pubname ~ '^sluice_[0-9]+_' AND r.prrelid NOT IN (
+    SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = 'mz_sluice'::regnamespace);
+`;
+
+/**
+ * TRUNCATE puts no rows into the log, so a trigger deletes them first. It runs with the rights of the role that published the
+ * table, because who may TRUNCATE need not be allowed to DELETE; the user's own triggers and foreign keys stay quiet, as they
+ * do for TRUNCATE, where our role may switch them off. On a partitioned table DELETE reaches the leaves.
+ */
+const BEFORE_TRUNCATE = `
+BEGIN
+  RAISE NOTICE 'TRUNCATE of "%.%" deletes its rows one by one', TG_TABLE_SCHEMA, TG_TABLE_NAME
+    USING DETAIL = 'A sink reads the table, and the write-ahead log does not say which rows a TRUNCATE removes.';
+  PERFORM mz_sluice.announce(TG_RELID, 'truncate');
+  EXECUTE format('DELETE FROM %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
+  UPDATE mz_sluice.published_leaf SET emptied = pg_current_xact_id() WHERE leaf = TG_RELID;
+  RETURN NULL;
+END`;
+
+/**
+ * After CREATE TABLE and ALTER TABLE: every partition of a published relation has identity FULL and our trigger, in the very
+ * transaction that made it a partition or took them away. The identity of a leaf is not in the stream: without this, old rows would
+ * come with false NULLs, and a TRUNCATE of a leaf alone would not come at all. What the user does to the relation itself is in
+ * the stream and stays as he wants it.
+ */
+const AFTER_DDL = `
+DECLARE
+  item record;
+  has_rows boolean;
+BEGIN
+  FOR item IN
+    SELECT p.root, c.oid, c.oid::regclass AS name, c.relkind, c.relreplident AS identity,
+      (SELECT indexrelid FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident) AS index,
+      ${hasTruncateTrigger('c.oid')} AS has_trigger,
+      EXISTS (SELECT FROM mz_sluice.published_leaf l WHERE l.root = p.root AND l.leaf = c.oid) AS is_known,
+      EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.objid = c.oid AND d.command_tag = 'CREATE TABLE') AS is_new
+    FROM mz_sluice.published_table p JOIN pg_class c ON c.oid = p.relation
+    -- Only what the command was about, with everything below it: DDL on one table takes no lock on another.
+    WHERE c.oid <> p.root AND EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.objid = c.oid
+      OR d.objid IN (SELECT relid FROM pg_partition_ancestors(c.oid::regclass) a (relid)))
+  LOOP
+    -- First, because the ALTER TABLE below come here again.
+    IF item.relkind = 'r' AND NOT item.is_known THEN
+      INSERT INTO mz_sluice.published_leaf (root, leaf) VALUES (item.root, item.oid) ON CONFLICT DO NOTHING;
+      IF NOT item.is_new THEN
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', item.name) INTO has_rows;
+        IF has_rows THEN
+          PERFORM mz_sluice.announce(item.root, 'attach');
+        END IF;
+      END IF;
+    END IF;
+    IF item.identity <> 'f' THEN
+      -- What the user wants now is what he gets back.
+      INSERT INTO mz_sluice.identity_before AS b (relation, relreplident, index) VALUES (item.oid, item.identity, item.index)
+      ON CONFLICT (relation) DO UPDATE SET relreplident = excluded.relreplident, index = excluded.index;
+      RAISE NOTICE 'replica identity of % is set to FULL', item.name USING DETAIL = 'A sink needs whole old rows in the write-ahead log.';
+      EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', item.name);
+    END IF;
+    IF NOT item.has_trigger THEN
+      EXECUTE format('CREATE OR REPLACE TRIGGER ${TRUNCATE_TRIGGER} BEFORE TRUNCATE ON %s FOR EACH STATEMENT '
+        'EXECUTE FUNCTION mz_sluice.before_truncate()', item.name);
+      EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER ${TRUNCATE_TRIGGER}', item.name);
+    END IF;
+  END LOOP;
+  FOR item IN
+    SELECT l.root, l.leaf, c.oid::regclass AS name FROM mz_sluice.published_leaf l JOIN pg_class c ON c.oid = l.leaf
+    WHERE l.root IN (SELECT coalesce(pg_partition_root(objid::regclass)::oid, objid) FROM pg_event_trigger_ddl_commands())
+      AND NOT EXISTS (SELECT FROM pg_partition_ancestors(l.leaf::regclass) a (relid) WHERE a.relid = l.root)
+  LOOP
+    DELETE FROM mz_sluice.published_leaf l WHERE l.root = item.root AND l.leaf = item.leaf;
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', item.name) INTO has_rows;
+    IF has_rows THEN
+      PERFORM mz_sluice.announce(item.root, 'detach');
+    END IF;
+  END LOOP;
+END`;
+
+/** A partition that is dropped takes rows along, unless the same transaction has truncated it before. Nothing of it can be read any more. */
+const AFTER_DROP = `
+DECLARE
+  item record;
+BEGIN
+  FOR item IN
+    SELECT l.* FROM pg_event_trigger_dropped_objects() d JOIN mz_sluice.published_leaf l ON l.leaf = d.objid
+    WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
+  LOOP
+    DELETE FROM mz_sluice.published_leaf l WHERE l.root = item.root AND l.leaf = item.leaf;
+    IF item.emptied IS DISTINCT FROM pg_current_xact_id() AND EXISTS (SELECT FROM pg_class WHERE oid = item.root) THEN
+      PERFORM mz_sluice.announce(item.root, 'drop');
+    END IF;
+  END LOOP;
+END`;
+
+/** Reasons: 1 = LOGGED or UNLOGGED, 4 = the type of a column, perhaps to the same type with other values. */
+const ON_REWRITE = `
+BEGIN
+  IF pg_event_trigger_table_rewrite_reason() & 5 <> 0 THEN
+    PERFORM mz_sluice.announce(root, 'rewrite') FROM mz_sluice.published_table WHERE relation = pg_event_trigger_table_rewrite_oid();
+  END IF;
+END`;
+
+const EVENT_TRIGGERS = [
+  {
+    name: 'sluice_after_ddl',
+    event: 'ddl_command_end',
+    when: `WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')`,
+    body: AFTER_DDL,
+  },
+  {name: 'sluice_after_drop', event: 'sql_drop', when: '', body: AFTER_DROP},
+  {name: 'sluice_on_rewrite', event: 'table_rewrite', when: '', body: ON_REWRITE},
+] as const;
+
+/**
+ * Makes what the announcements need. Safe to repeat; concurrent callers wait for each other. Without superuser there are no event
+ * triggers: then it returns false, and partitions that come later are not noticed.
+ */
+export async function ensureAnnouncements(client: pg.ClientBase): Promise<boolean> {
+  await client.query('BEGIN');
+  try {
+    await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('mz_sluice.announcement', 0))`);
+    const {rows} = await client.query<{superuser: boolean; quiet: boolean}>(
+      `SELECT rolsuper AS superuser, rolsuper OR has_parameter_privilege('session_replication_role', 'SET') AS quiet
+       FROM pg_roles WHERE rolname = current_user`,
+    );
+    const {superuser, quiet} = rows[0];
+    await client.query(TABLES);
+    await makeFunction(
+      client,
+      'before_truncate',
+      'trigger',
+      BEFORE_TRUNCATE,
+      quiet ? 'SET session_replication_role = replica' : '',
+    );
+    for (const {name, event, when, body} of superuser ? EVENT_TRIGGERS : []) {
+      await makeFunction(client, name, 'event_trigger', body, '');
+      const {rowCount} = await client.query('SELECT FROM pg_event_trigger WHERE evtname = $1', [name]);
+      if (rowCount === 0)
+        await client.query(`CREATE EVENT TRIGGER ${name} ON ${event} ${when} EXECUTE FUNCTION mz_sluice.${name}()`);
+      await client.query(`ALTER EVENT TRIGGER ${name} ENABLE ALWAYS`);
+    }
+    await client.query('COMMIT');
+    return superuser;
+  } catch (error) {
+    await client.query('ROLLBACK');
+    throw error;
+  }
+}
+
+async function makeFunction(
+  client: pg.ClientBase,
+  name: string,
+  returns: string,
+  body: string,
+  set: string,
+): Promise<void> {
+  await client.query(
+    `CREATE OR REPLACE FUNCTION mz_sluice.${name}() RETURNS ${returns} LANGUAGE plpgsql SECURITY DEFINER
+     SET search_path = pg_catalog, pg_temp SET row_security = off ${set} AS $body$${body}$body$`,
+  );
+  await client.query(`REVOKE ALL ON FUNCTION mz_sluice.${name}() FROM PUBLIC`);
+}
+
+/** `table` is a quoted name. Needs SHARE ROW EXCLUSIVE on it. */
+export async function addTruncateTrigger(client: pg.ClientBase, table: string): Promise<void> {
+  await client.query(
+    `CREATE OR REPLACE TRIGGER ${TRUNCATE_TRIGGER} BEFORE TRUNCATE ON ${table}
+     FOR EACH STATEMENT EXECUTE FUNCTION mz_sluice.before_truncate()`,
+  );
+  await client.query(`ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${TRUNCATE_TRIGGER}`);
+}
+
+export async function dropTruncateTrigger(client: pg.ClientBase, table: string): Promise<void> {
+  await client.query(`DROP TRIGGER IF EXISTS ${TRUNCATE_TRIGGER} ON ${table}`);
+}
+
+/** SQL expression: relation `oid` has the trigger and it always fires. */
+export function hasTruncateTrigger(oid: string): string {
+  return `EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = ${oid} AND t.tgname = '${TRUNCATE_TRIGGER}' AND t.tgenabled = 'A')`;
+}
+
+/** The partitions that the relation has when it is published. */
+export async function rememberLeaves(client: pg.ClientBase, root: number): Promise<void> {
+  await client.query(
+    `INSERT INTO mz_sluice.published_leaf (root, leaf)
+     SELECT $1::oid, relid FROM pg_partition_tree($1::oid::regclass) t JOIN pg_class c ON c.oid = t.relid WHERE c.relkind = 'r' AND c.oid <> $1::oid
+     ON CONFLICT DO NOTHING`,
+    [root],
+  );
+}
+
+/** Of relations that no publication of ours has any more. */
+export async function forgetLeaves(client: pg.ClientBase): Promise<void> {
+  await client.query(
+    'DELETE FROM mz_sluice.published_leaf WHERE root NOT IN (SELECT root FROM mz_sluice.published_table)',
+  );
+}

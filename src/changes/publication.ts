@@ -1,0 +1,87 @@
+import pg from 'pg';
+import {SqlError} from '../base/sql-error.ts';
+import {ANNOUNCEMENT_TABLE, ensureAnnouncements} from './announcements.ts';
+
+/** Slot and publication of a cluster have the same name: what pg_replication_slots shows for the whole server stays unique. */
+export function slotName(databaseOid: number, clusterId: string): string {
+  return `sluice_${databaseOid}_${clusterId}`;
+}
+
+const PUBLISHED_OPERATIONS = 'insert, update, delete, truncate';
+
+interface PublicationRow {
+  readonly whole: boolean;
+  readonly viaRoot: boolean;
+  readonly generated: string | null;
+  /** Both tables of ours are in it. */
+  readonly ours: boolean;
+}
+
+/**
+ * Makes the cluster's publication if it is not there: with the cluster's own heartbeat row and our announcements.
+ * Must be called before the slot is made, because a slot that meets changes from before its publication fails for good.
+ * Throws 55000 when somebody has changed the publication's options: then changes are missing and nobody knows which.
+ */
+export async function ensurePublication(client: pg.ClientBase, name: string): Promise<void> {
+  await ensureAnnouncements(client);
+  const existing = await readPublication(client, name);
+  if (existing === undefined) await createPublication(client, name);
+  else checkOptions(name, existing);
+}
+
+async function createPublication(client: pg.ClientBase, name: string): Promise<void> {
+  const options = [`publish = '${PUBLISHED_OPERATIONS}'`, 'publish_via_partition_root = true'];
+  if (await sendsGeneratedColumns(client)) options.push('publish_generated_columns = stored');
+  await client.query(
+    `CREATE PUBLICATION ${pg.escapeIdentifier(name)}
+     FOR TABLE mz_sluice.heartbeat WHERE (slot = ${pg.escapeLiteral(name)}), ${ANNOUNCEMENT_TABLE.schema}.${ANNOUNCEMENT_TABLE.name}
+     WITH (${options.join(', ')})`,
+  );
+}
+
+async function readPublication(client: pg.ClientBase, name: string): Promise<PublicationRow | undefined> {
+  const {rows} = await client.query<PublicationRow>(
+    `SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AS whole, pubviaroot AS "viaRoot",
+       to_jsonb(p) ->> 'pubgencols' AS generated,
+       (SELECT count(*) = 2 FROM pg_publication_rel WHERE prpubid = p.oid AND prrelid IN
+         ('mz_sluice.heartbeat'::regclass, 'mz_sluice.announcement'::regclass)) AS ours FROM pg_publication p WHERE pubname = $1`,
+    [name],
+  );
+  return rows[0];
+}
+
+function checkOptions(name: string, row: PublicationRow): void {
+  if (row.whole && row.ours && row.viaRoot && (row.generated ?? 's') === 's') return;
+  throw new SqlError('55000', `options of publication "${name}" have been changed`, {
+    detail: 'Changes were not sent since then, and nothing says which.',
+    hint: 'Drop the sinks of the cluster and its publication, then create the sinks again.',
+  });
+}
+
+async function sendsGeneratedColumns(client: pg.ClientBase): Promise<boolean> {
+  const {rows} = await client.query<{version: number}>(`SELECT current_setting('server_version_num')::int AS version`);
+  return rows[0].version >= 180000;
+}
+
+/**
+ * Whether the relation's rows are published whole. Throws 55000 when somebody has added a row filter or a column list
+ * to it, or has published only a part of a partitioned table.
+ */
+export async function isPublished(client: pg.ClientBase, publication: string, relation: number): Promise<boolean> {
+  const {rows} = await client.query<{narrowed: boolean}>(
+    `SELECT r.prqual IS NOT NULL OR r.prattrs IS NOT NULL AS narrowed FROM pg_publication_rel r
+     JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1 AND r.prrelid = $2::oid`,
+    [publication, relation],
+  );
+  if (rows.length === 0) return false;
+  if (rows[0].narrowed) {
+    throw new SqlError(
+      '55000',
+      `relation ${relation} is published with a row filter or a column list in "${publication}"`,
+      {
+        hint: 'Drop the sink and create it again: rows that were left out cannot be found again.',
+      },
+    );
+  }
+  return true;
+}

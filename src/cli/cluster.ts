@@ -1,0 +1,36 @@
+import {mkdir} from 'node:fs/promises';
+import {resolve} from 'node:path';
+import type {Logger} from 'pino';
+import type {Config} from '../base/options.ts';
+import {SqlError} from '../base/sql-error.ts';
+import {ClusterSupervisor} from '../cluster/supervisor.ts';
+import {checkAttached, parseEngineUrl} from '../engine/attached.ts';
+import type {CLUSTER_OPTIONS} from './command-options.ts';
+import {aborted, Closers} from './shutdown.ts';
+
+export interface RunCluster {
+  readonly name: string;
+  readonly config: Config<typeof CLUSTER_OPTIONS>;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Runs the worker of one cluster until `signal` is aborted. The cluster's lease keeps it single, wherever else it runs. */
+export async function runCluster({name, config, log, signal}: RunCluster): Promise<void> {
+  if (config.postgres === undefined) {
+    throw new SqlError('22023', '--postgres is missing', {hint: 'Give the URL of the PostgreSQL that Sluice runs on.'});
+  }
+  const engine = parseEngineUrl(config.postgres, process.env);
+  for (const warning of await checkAttached(engine)) log.warn(warning);
+  const dataDir = resolve(config['data-dir']);
+  await mkdir(dataDir, {recursive: true, mode: 0o700});
+  const closers = new Closers(log);
+  try {
+    const supervisor = new ClusterSupervisor({engine, dataDir, log, only: name});
+    closers.add('cluster', () => supervisor.stop());
+    await supervisor.start();
+    await aborted(signal);
+  } finally {
+    await closers.close();
+  }
+}

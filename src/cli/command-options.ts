@@ -1,0 +1,72 @@
+import {LOG_LEVELS} from '../base/log.ts';
+import type {Options} from '../base/options.ts';
+
+const logLevel = {
+  type: 'choice',
+  choices: LOG_LEVELS,
+  default: 'info',
+  text: 'How much is logged to standard error.',
+} as const;
+
+/** What `sluice start` takes. */
+export const START_OPTIONS = {
+  'data-dir': {
+    type: 'path',
+    default: './sluice-data',
+    text: 'Where Sluice keeps its data; created if it is missing.',
+  },
+  listen: {
+    type: 'address',
+    default: '127.0.0.1:6875',
+    text: 'Where SQL clients connect. Port 0 takes any free one.',
+  },
+  'internal-listen': {
+    type: 'address',
+    text: 'Where administrators (mz_system, superusers) connect; off unless given.',
+  },
+  postgres: {
+    type: 'url',
+    text: 'Run on this PostgreSQL, 15 or newer with wal_level=logical, instead of the embedded one.',
+  },
+  password: {
+    type: 'secret',
+    text: 'Password of user materialize; with it everybody has to log in by password. Better given by the environment, because arguments are visible to other users.',
+  },
+  'secret-key': {
+    type: 'secret',
+    text: 'Key that encrypts secrets, 64 hexadecimal digits. Without it the file secret.key of the data directory, made at the first start.',
+  },
+  'log-level': logLevel,
+} as const satisfies Options;
+
+/** What `sluice demo` takes. */
+export const DEMO_OPTIONS = {
+  kafka: {
+    type: 'address',
+    text: 'A Kafka broker that needs neither TLS nor a password. Required; npm run demo starts one and gives its address.',
+  },
+  postgres: {
+    type: 'url',
+    text: 'Run on this PostgreSQL, 15 or newer with wal_level=logical, instead of the embedded one. The demo keeps to a schema of its own and drops it.',
+  },
+  'data-dir': {
+    type: 'path',
+    text: 'Where Sluice keeps its data. Without it a temporary directory that is removed at the end.',
+  },
+  seconds: {
+    type: 'count',
+    text: 'How long to write before source and topic are compared. Without it until Ctrl-C.',
+  },
+  'log-level': {...logLevel, default: 'error'},
+} as const satisfies Options;
+
+/** What `sluice cluster <name>` takes. */
+export const CLUSTER_OPTIONS = {
+  postgres: {type: 'url', text: 'The PostgreSQL that Sluice runs on. Required.'},
+  'data-dir': {
+    type: 'path',
+    default: './sluice-cluster-data',
+    text: 'Where large transactions wait on disk. Nothing in it outlives the process.',
+  },
+  'log-level': logLevel,
+} as const satisfies Options;

@@ -1,0 +1,92 @@
+import {readFileSync} from 'node:fs';
+import {Command, Option} from 'commander';
+import {createLogger} from '../base/log.ts';
+import {environmentName, flagOf, helpOf, parseOptions} from '../base/options.ts';
+import type {Config, Options} from '../base/options.ts';
+import {runCluster} from './cluster.ts';
+import {CLUSTER_OPTIONS, DEMO_OPTIONS, START_OPTIONS} from './command-options.ts';
+import {runDemo} from './demo.ts';
+import {describeFailure} from './report-error.ts';
+import {interruptions, shutdownSignal} from './shutdown.ts';
+import {start} from './start.ts';
+
+const {version} = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {version: string};
+
+const program = new Command('sluice')
+  .description('Keeps Kafka topics in step with SQL, exactly once.')
+  .version(version)
+  .showHelpAfterError('(sluice --help lists the commands and options)');
+
+/** Ends the process: status 0 when `work` resolves, otherwise 1 with the reason on standard error. */
+function command<O extends Options>(
+  subcommand: Command,
+  options: O,
+  work: (config: Config<O>, words: readonly string[]) => Promise<void>,
+): void {
+  const flags = Object.entries(options).map(
+    ([name, description]) => [name, new Option(flagOf(name, description), helpOf(name, description))] as const,
+  );
+  for (const [, flag] of flags) subcommand.addOption(flag);
+  subcommand.action(async () => {
+    try {
+      const given = subcommand.opts<Record<string, string | undefined>>();
+      const values = Object.fromEntries(flags.map(([name, flag]) => [name, given[flag.attributeName()]]));
+      const config = parseOptions(options, values, process.env);
+      hideSecrets(options, subcommand.name());
+      await work(config, subcommand.args);
+      process.exit(0);
+    } catch (error) {
+      process.stderr.write(describeFailure(error));
+      process.exit(1);
+    }
+  });
+}
+
+/** Child processes inherit the environment, and other users see the arguments of this one until it gets another title. */
+function hideSecrets(options: Options, name: string): void {
+  for (const [option, {type}] of Object.entries(options)) {
+    if (type === 'secret' || type === 'url') Reflect.deleteProperty(process.env, environmentName(option));
+  }
+  process.title = `sluice ${name}`;
+}
+
+command(
+  program.command('start').description('Start Sluice, by default with a PostgreSQL of its own.'),
+  START_OPTIONS,
+  async config => {
+    const log = createLogger({level: config['log-level'], name: 'sluice'});
+    await start({
+      config,
+      log,
+      signal: shutdownSignal(),
+      ready: ({url}) => process.stdout.write(`sluice is ready: ${url}\n`),
+    });
+  },
+);
+
+command(
+  program
+    .command('cluster')
+    .description('Run one cluster of a Sluice that runs on your own PostgreSQL.')
+    .argument('<name>', 'name of the cluster'),
+  CLUSTER_OPTIONS,
+  async (config, [name]) => {
+    const log = createLogger({level: config['log-level'], name: 'sluice'});
+    await runCluster({name, config, log, signal: shutdownSignal()});
+  },
+);
+
+command(
+  program
+    .command('demo')
+    .description(
+      'Show rows on their way to Kafka, live, and compare source and topic in the end: status 0 if they agree.',
+    ),
+  DEMO_OPTIONS,
+  async config => {
+    const log = createLogger({level: config['log-level'], name: 'sluice'});
+    await runDemo({config, log, ...interruptions(), out: process.stdout});
+  },
+);
+
+await program.parseAsync();

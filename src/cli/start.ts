@@ -1,0 +1,131 @@
+import {mkdir} from 'node:fs/promises';
+import {join, resolve} from 'node:path';
+import type {Logger} from 'pino';
+import type {Config, ListenAddress} from '../base/options.ts';
+import {SqlError} from '../base/sql-error.ts';
+import {AesSecretBox, openSecretKeyFile, parseSecretKey} from '../catalog/aes-secret-box.ts';
+import {migrate} from '../catalog/migrate.ts';
+import {ClusterSupervisor} from '../cluster/supervisor.ts';
+import type {EngineAddress} from '../engine/address.ts';
+import {checkAttached, parseEngineUrl} from '../engine/attached.ts';
+import {connect} from '../engine/connect.ts';
+import {EngineSupervisor} from '../engine/embedded.ts';
+import {FileLock} from '../engine/file-lock.ts';
+import {DEFAULT_USER} from '../engine/server-settings.ts';
+import {GatewayServer} from '../gateway/gateway-server.ts';
+import {planStatement} from '../statements/plan.ts';
+import type {START_OPTIONS} from './command-options.ts';
+import {hostInUrl, resolveListenAddress} from './listen-address.ts';
+import {aborted, Closers} from './shutdown.ts';
+
+const SESSION_GRACE_MS = 2_000;
+
+export interface Start {
+  readonly config: Config<typeof START_OPTIONS>;
+  readonly log: Logger;
+  /** Aborted: everything is closed, in order. */
+  readonly signal: AbortSignal;
+  /** Called once, when clients can connect. */
+  readonly ready: (where: Addresses) => void;
+}
+
+/** URLs for clients, without a password. */
+export interface Addresses {
+  readonly url: string;
+  /** Where administrators connect, if they can. */
+  readonly internalUrl: string | undefined;
+}
+
+/** Engine, state, clusters, gateway; says where clients connect, and runs until `signal` is aborted. */
+export async function start({config, log, signal, ready}: Start): Promise<void> {
+  const listen = await resolveListenAddress('listen', config.listen);
+  const internal = config['internal-listen'];
+  const internalListen = internal && (await resolveListenAddress('internal-listen', internal));
+  const dataDir = resolve(config['data-dir']);
+  const closers = new Closers(log);
+  try {
+    const engine = await startEngine({config, log, signal, dataDir, closers});
+    await prepareState(engine);
+    const supervisor = new ClusterSupervisor({engine, dataDir, log});
+    closers.add('clusters', () => supervisor.stop());
+    await supervisor.start();
+
+    const secrets = openSecretBox(config['secret-key'], dataDir);
+    const serve = async (address: typeof listen, takesAdministrators: boolean) => {
+      const gateway = new GatewayServer({
+        engine,
+        listen: address,
+        log,
+        plan: planStatement,
+        secrets,
+        connectControl: () => connect(engine, {applicationName: 'sluice gateway'}),
+        takesAdministrators,
+      });
+      closers.add('gateway', () => gateway.close(SESSION_GRACE_MS));
+      return await gateway.listen();
+    };
+    const urlOf = ({host, port}: ListenAddress, user = '') =>
+      `postgres://${user}${hostInUrl(host)}:${port}/${engine.database}`;
+    let internalUrl: string | undefined;
+    if (internalListen !== undefined) {
+      const address = await serve(internalListen, true);
+      log.info(address, 'administrators can connect');
+      internalUrl = urlOf(address);
+    }
+    const user = config.postgres === undefined ? `${DEFAULT_USER}@` : '';
+    ready({url: urlOf(await serve(listen, false), user), internalUrl});
+    await aborted(signal);
+    log.info('shutting down');
+  } finally {
+    await closers.close();
+  }
+}
+
+/** The key of secrets is given, or else lies beside the data that it protects, readable by nobody else. */
+function openSecretBox(key: string | undefined, dataDir: string): AesSecretBox {
+  return new AesSecretBox(
+    key === undefined ? openSecretKeyFile(join(dataDir, 'secret.key')) : parseSecretKey(key, 'option secret-key'),
+  );
+}
+
+interface StartEngine {
+  readonly config: Config<typeof START_OPTIONS>;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  readonly dataDir: string;
+  readonly closers: Closers;
+}
+
+async function startEngine({config, log, signal, dataDir, closers}: StartEngine): Promise<EngineAddress> {
+  if (config.postgres === undefined) {
+    const engine = await EngineSupervisor.start({dataDir, password: config.password, log, signal});
+    closers.add('engine', () => engine.stop());
+    return engine.address;
+  }
+  if (config.password !== undefined) {
+    throw new SqlError('22023', '--password cannot be given together with --postgres', {
+      detail: 'The users of your own PostgreSQL log in with the passwords that it knows.',
+      hint: 'Put the password of Sluice itself into the URL or into PGPASSWORD.',
+    });
+  }
+  await mkdir(dataDir, {recursive: true, mode: 0o700});
+  const lock = await FileLock.acquire(join(dataDir, 'lock'));
+  if (!(lock instanceof FileLock)) {
+    throw new SqlError('55006', `data directory "${dataDir}" is in use by another sluice`, {
+      hint: 'Stop it first, or choose another directory with --data-dir.',
+    });
+  }
+  closers.add('data directory', () => Promise.resolve(lock.release()));
+  const engine = parseEngineUrl(config.postgres, process.env);
+  for (const warning of await checkAttached(engine)) log.warn(warning);
+  return engine;
+}
+
+async function prepareState(engine: EngineAddress): Promise<void> {
+  const client = await connect(engine, {applicationName: 'sluice migration'});
+  try {
+    await migrate(client);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,58 @@
+import type pg from 'pg';
+import {clearClockRecords} from '../changes/clock-record.ts';
+import {withdrawRelation} from '../changes/hand-over.ts';
+import {slotName} from '../changes/publication.ts';
+import {dropSlot} from '../changes/slot.ts';
+import {dropSpool} from '../changes/snapshot-spool.ts';
+import type {DroppedSink, WorkerCatalog} from '../catalog/worker-catalog.ts';
+
+export async function clusterSlot(client: pg.Client, cluster: string): Promise<string> {
+  const {rows} = await client.query<{oid: number}>('SELECT oid FROM pg_database WHERE datname = current_database()');
+  return slotName(rows[0].oid, cluster);
+}
+
+/** Restores what a sink needed in the user's tables, unless another sink still needs it. May be repeated. */
+export async function undoSink(client: pg.Client, slot: string, sink: DroppedSink): Promise<void> {
+  await dropSpool(client, sink.id);
+  const {rows} = await client.query<{here: boolean; anywhere: boolean}>(
+    `SELECT coalesce(bool_or(cluster = $2), false) AS here, count(*) > 0 AS anywhere FROM mz_sluice.sink WHERE relation = $1::oid`,
+    [sink.relation, slot.slice(slot.lastIndexOf('_') + 1)],
+  );
+  const {here, anywhere} = rows[0];
+  if (!here) await withdrawRelation(client, {publication: slot, relation: sink.relation, restoreIdentity: !anywhere});
+}
+
+/** A cluster without sinks holds no log back. The publication stays: a later slot must not meet changes from before it. */
+export async function retireLog(client: pg.Client, slot: string): Promise<void> {
+  await dropSlot(client, slot);
+  await clearClockRecords(client, slot);
+}
+
+/**
+ * What is left of clusters that no worker runs: sinks that were dropped while their cluster was paused or together with it, and
+ * slots of clusters that are gone, which would hold back log for ever. `running`: the clusters whose workers do this themselves.
+ */
+export async function retireOrphans(
+  client: pg.Client,
+  catalog: WorkerCatalog,
+  running: ReadonlySet<string>,
+): Promise<void> {
+  const {rows} = await client.query<{cluster: string}>('SELECT DISTINCT cluster FROM mz_sluice.dropped_sink');
+  for (const {cluster} of rows) {
+    if (running.has(cluster)) continue;
+    const slot = await clusterSlot(client, cluster);
+    for (const dropped of await catalog.droppedSinks(cluster)) {
+      await undoSink(client, slot, dropped);
+      await catalog.forgetDroppedSink(dropped.id);
+    }
+  }
+  const slots = await client.query<{slot: string}>(
+    `SELECT slot_name AS slot FROM pg_replication_slots
+     WHERE database = current_database() AND starts_with(slot_name, $1)
+       AND substr(slot_name, length($1) + 1) NOT IN (SELECT cluster FROM mz_sluice.sink)`,
+    [await clusterSlot(client, '')],
+  );
+  for (const {slot} of slots.rows) {
+    if (!running.has(slot.slice(slot.lastIndexOf('_') + 1))) await retireLog(client, slot);
+  }
+}

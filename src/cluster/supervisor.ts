@@ -1,0 +1,157 @@
+import {fork, type ChildProcess} from 'node:child_process';
+import {mkdirSync} from 'node:fs';
+import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {fileURLToPath} from 'node:url';
+import type pg from 'pg';
+import type {Logger} from 'pino';
+import {listenForChanges} from '../catalog/listen.ts';
+import {WorkerCatalog} from '../catalog/worker-catalog.ts';
+import type {EngineAddress} from '../engine/address.ts';
+import {connect} from '../engine/connect.ts';
+import {retireOrphans} from './retire.ts';
+
+const POLL_MS = 5_000;
+const STOP_MS = 10_000;
+
+/** What a worker is told by its parent, as JSON in the environment variable SLUICE_WORKER. */
+export interface WorkerConfig {
+  readonly engine: EngineAddress;
+  readonly cluster: string;
+  readonly spillDirectory: string;
+  readonly logLevel: string;
+}
+
+export interface SupervisorOptions {
+  readonly engine: EngineAddress;
+  readonly dataDir: string;
+  readonly log: Logger;
+  /** Only this cluster, by name; undefined = every cluster of the catalog. */
+  readonly only?: string | undefined;
+}
+
+/** Keeps one child process per cluster running: started, restarted when it dies, ended when the cluster is dropped or paused. */
+export class ClusterSupervisor {
+  readonly #options: SupervisorOptions;
+  readonly #children = new Map<string, Child>();
+  readonly #stopping = new AbortController();
+  #loop: Promise<void> | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    const client = await connect(this.#options.engine, {applicationName: 'sluice supervisor'});
+    await this.#reconcile(client);
+    this.#loop = this.#watch(client);
+  }
+
+  /** Ends every worker in order; those that do not answer are killed. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#loop;
+    await Promise.all([...this.#children.values()].map(child => child.stop()));
+    this.#children.clear();
+  }
+
+  async #watch(first: pg.Client): Promise<void> {
+    const {engine, log} = this.#options;
+    let client: pg.Client | undefined = first;
+    const signal = this.#stopping.signal;
+    while (!signal.aborted) {
+      try {
+        client ??= await connect(engine, {applicationName: 'sluice supervisor'});
+        const changes = await listenForChanges(client);
+        while (!signal.aborted) {
+          await this.#reconcile(client);
+          await changes.next(POLL_MS, signal);
+        }
+      } catch (error) {
+        if (signal.aborted) break;
+        log.warn({err: error}, 'supervisor lost its connection');
+        await sleep(500, undefined, {signal}).catch(() => undefined);
+      }
+      await client?.end().catch(() => undefined);
+      client = undefined;
+    }
+  }
+
+  async #reconcile(client: pg.Client): Promise<void> {
+    const {only, log} = this.#options;
+    const catalog = new WorkerCatalog(client);
+    const clusters = await catalog.clusters();
+    const wanted = clusters.filter(c => c.replicationFactor > 0 && (only === undefined || c.name === only));
+    const ids = new Set(wanted.map(c => c.id));
+    for (const [id, child] of this.#children) {
+      if (ids.has(id)) continue;
+      this.#children.delete(id);
+      log.info({cluster: id}, 'ending the worker of a paused or dropped cluster');
+      await child.stop();
+      await catalog.recordPaused(id);
+    }
+    if (only === undefined) await retireOrphans(client, catalog, ids);
+    for (const {id} of wanted) {
+      if (this.#children.has(id)) continue;
+      const child = new Child(id, this.#options);
+      this.#children.set(id, child);
+      child.start();
+    }
+  }
+}
+
+/** One worker process and its restarts. */
+class Child {
+  readonly #cluster: string;
+  readonly #options: SupervisorOptions;
+  #process: ChildProcess | undefined;
+  #stopped = false;
+  #restarts = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(cluster: string, options: SupervisorOptions) {
+    this.#cluster = cluster;
+    this.#options = options;
+  }
+
+  start(): void {
+    const {engine, dataDir, log} = this.#options;
+    const spillDirectory = join(dataDir, 'spill', this.#cluster);
+    mkdirSync(spillDirectory, {recursive: true, mode: 0o700});
+    const config: WorkerConfig = {engine, cluster: this.#cluster, spillDirectory, logLevel: log.level};
+    const fromSource = import.meta.url.endsWith('.ts');
+    const startedAt = performance.now();
+    const child = fork(
+      fileURLToPath(new URL(fromSource ? './worker-main.ts' : './worker-main.js', import.meta.url)),
+      [],
+      {
+        execArgv: fromSource ? ['--import', 'tsx'] : [],
+        // Every transaction call of the Kafka client holds a thread of the pool while it waits for the broker.
+        env: {...process.env, SLUICE_WORKER: JSON.stringify(config), UV_THREADPOOL_SIZE: '64'},
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      },
+    );
+    this.#process = child;
+    child.once('exit', (code, signal) => {
+      this.#process = undefined;
+      if (this.#stopped) return;
+      if (performance.now() - startedAt > 10_000) this.#restarts = 0;
+      const waitMs = Math.min(3_000, 50 * 2 ** Math.min(this.#restarts++, 10));
+      log.warn({cluster: this.#cluster, code, signal, waitMs}, 'worker ended, starting another one');
+      this.#timer = setTimeout(() => this.start(), waitMs);
+    });
+    child.once('error', error => log.error({err: error, cluster: this.#cluster}, 'worker could not be started'));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    const child = this.#process;
+    if (child === undefined) return;
+    const ended = new Promise<void>(resolve => child.once('exit', () => resolve()));
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+    await ended;
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,71 @@
+import type net from 'node:net';
+import type tls from 'node:tls';
+import type pg from 'pg';
+import {SqlError} from '../base/sql-error.ts';
+import type {EngineAddress} from './address.ts';
+import {openClient} from './connect.ts';
+import type {ConnectOptions} from './connect.ts';
+
+export interface ReplicationConnection {
+  /**
+   * The authenticated connection, idle after ReadyForQuery, with nothing of the server's bytes consumed behind it.
+   * Paused: attach listeners, then `resume()` (or pipe). An `error` that comes earlier is not repeated: look at
+   * `destroyed` when you attach.
+   */
+  readonly socket: net.Socket | tls.TLSSocket;
+  /** Process id of the walsender: what `pg_stat_replication` and `pg_replication_slots.active_pid` show. */
+  readonly processId: number;
+  /** Cuts the connection; the server releases the slot as soon as it notices. Safe to call twice. */
+  close(): void;
+}
+
+/** Follows the framing of backend messages (type, int32 length, body) and keeps the bytes of the one that is not complete yet. */
+export class PartialMessage {
+  #rest: Buffer = Buffer.alloc(0);
+
+  push(chunk: Buffer): void {
+    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    let at = 0;
+    while (at + 5 <= bytes.length) {
+      const next = at + 1 + bytes.readUInt32BE(at + 1);
+      if (next > bytes.length) break;
+      at = next;
+    }
+    this.#rest = bytes.subarray(at);
+  }
+
+  rest(): Buffer {
+    return this.#rest;
+  }
+}
+
+/**
+ * Logs in as `replication=database` by means of pg and hands over the bare socket, so that the change stream is read as raw
+ * chunks. Errors as `connect`.
+ */
+export async function connectReplication(
+  address: EngineAddress,
+  options: Omit<ConnectOptions, 'replication'>,
+): Promise<ReplicationConnection> {
+  const partial = new PartialMessage();
+  let failure: Error | undefined;
+  const listen = (client: pg.Client) => {
+    const {connection} = client;
+    const follow = () => connection.stream.on('data', chunk => partial.push(chunk as Buffer));
+    connection.once(client.ssl ? 'sslconnect' : 'connect', follow);
+    client.on('error', error => (failure ??= error));
+  };
+  const client = await openClient(address, {...options, replication: 'database'}, listen);
+  const socket = client.connection.stream as net.Socket | tls.TLSSocket;
+  // The chunk with ReadyForQuery has been parsed to its end by pg, and no further one can arrive before we return to the event loop.
+  socket.pause();
+  socket.removeAllListeners('data');
+  if (failure !== undefined) {
+    socket.destroy();
+    throw failure;
+  }
+  const {processID} = client as unknown as {readonly processID: number | null};
+  if (processID === null) throw new SqlError('08P01', 'the server sent no process id');
+  if (partial.rest().length > 0) socket.unshift(partial.rest());
+  return {socket, processId: processID, close: () => socket.destroy()};
+}

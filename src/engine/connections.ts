@@ -1,0 +1,116 @@
+import type pg from 'pg';
+import {SqlError} from '../base/sql-error.ts';
+import type {EngineAddress} from './address.ts';
+import {connect} from './connect.ts';
+import type {ConnectOptions} from './connect.ts';
+
+/**
+ * A few connections for control work, opened when first needed and kept. A connection on which something failed in a way that
+ * leaves its state unknown is thrown away.
+ */
+export class Connections {
+  readonly #address: EngineAddress;
+  readonly #options: ConnectOptions;
+  readonly #limit: number;
+  readonly #idle: pg.Client[] = [];
+  readonly #waiting: PromiseWithResolvers<void>[] = [];
+  #taken = 0;
+  #closed = false;
+
+  constructor(address: EngineAddress, options: ConnectOptions, limit = 4) {
+    this.#address = address;
+    this.#options = options;
+    this.#limit = limit;
+  }
+
+  /** Waits while all connections are in use. Session state that `work` leaves behind stays with the connection. */
+  async run<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
+    const client = await this.#take();
+    try {
+      return await work(client);
+    } finally {
+      this.#give(client);
+    }
+  }
+
+  /** `work` inside BEGIN … COMMIT, rolled back when it throws. */
+  async transaction<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
+    return await this.run(async client => {
+      await client.query('BEGIN');
+      try {
+        const result = await work(client);
+        await client.query('COMMIT');
+        return result;
+      } catch (error) {
+        // The error of `work` is the one to know; a connection that cannot roll back is not used again.
+        await client.query('ROLLBACK').catch(() => client.end().catch(() => undefined));
+        throw error;
+      }
+    });
+  }
+
+  /** Running work ends undisturbed; its connections are closed afterwards. Waiting work fails with 57P01. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(closedError());
+    await Promise.all(this.#idle.splice(0).map(client => client.end().catch(() => undefined)));
+  }
+
+  async #take(): Promise<pg.Client> {
+    while (this.#taken >= this.#limit && !this.#closed) {
+      const turn = withResolvers();
+      this.#waiting.push(turn);
+      await turn.promise;
+    }
+    if (this.#closed) throw closedError();
+    this.#taken++;
+    try {
+      return this.#idle.pop() ?? (await this.#open());
+    } catch (error) {
+      this.#taken--;
+      this.#waiting.shift()?.resolve();
+      throw error;
+    }
+  }
+
+  #give(client: pg.Client): void {
+    this.#taken--;
+    const usable = !this.#closed && client.getTransactionStatus() === 'I' && !this.#lost.has(client);
+    if (usable) this.#idle.push(client);
+    else client.end().catch(() => undefined);
+    this.#waiting.shift()?.resolve();
+  }
+
+  readonly #lost = new WeakSet<pg.Client>();
+
+  async #open(): Promise<pg.Client> {
+    const client = await connect(this.#address, this.#options);
+    client.once('end', () => {
+      this.#lost.add(client);
+      const at = this.#idle.indexOf(client);
+      if (at >= 0) this.#idle.splice(at, 1);
+    });
+    return client;
+  }
+}
+
+function closedError(): SqlError {
+  return new SqlError('57P01', 'the connections are being closed');
+}
+
+interface PromiseWithResolvers<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** `Promise.withResolvers` of Node 22. */
+function withResolvers(): PromiseWithResolvers<void> {
+  let resolve: () => void = () => undefined;
+  let reject: (error: unknown) => void = () => undefined;
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return {promise, resolve, reject};
+}

@@ -1,0 +1,64 @@
+import type {ByteWriter} from '../base/byte-writer.ts';
+import {codecFor} from '../types/codecs.ts';
+import type {Column} from '../types/relation.ts';
+import {uniqueNames} from './unique-names.ts';
+
+/** Writes the row whose field i is `buf[starts[i] … starts[i] + lengths[i])`, or NULL where the length is negative. */
+export type EncodeRow = (buf: Buffer, starts: Int32Array, lengths: Int32Array, out: ByteWriter) => void;
+
+const CLOSE = 0x7d; // }
+const NULL = 0x6e756c6c;
+
+/**
+ * A row as one compact JSON object, fields in the order of `pick` (indexes into `columns`; all of them by default), values as
+ * section 2.1 of the Kafka sheet says. Compiled once per shape; a row of 10 columns and 175 bytes then costs 0.4 µs and no object.
+ */
+export function compileJsonEncoder(
+  columns: readonly Column[],
+  pick: readonly number[] = columns.map((_, i) => i),
+): EncodeRow {
+  const names = uniqueNames(columns.map(column => column.name));
+  const fields = pick.map((at, nth) => ({
+    at,
+    label: new Label(`${nth === 0 ? '{' : ','}${JSON.stringify(names[at])}:`),
+    write: codecFor(columns[at].type).json,
+  }));
+  if (fields.length === 0) return (_buf, _starts, _lengths, out) => out.ascii('{}');
+  return (buf, starts, lengths, out) => {
+    for (let i = 0; i < fields.length; i++) {
+      const {at, label, write} = fields[i];
+      label.put(out);
+      const length = lengths[at];
+      if (length >= 0) {
+        write(buf, starts[at], length, out);
+      } else {
+        out.reserve(4);
+        out.view.setInt32(out.at, NULL);
+        out.at += 4;
+      }
+    }
+    out.byte(CLOSE);
+  };
+}
+
+/** A constant text that is written four bytes at a time; what is beyond its end is overwritten by what follows. */
+class Label {
+  readonly #length: number;
+  readonly #words: Int32Array;
+
+  constructor(text: string) {
+    const bytes = Buffer.from(text);
+    this.#length = bytes.length;
+    const padded = Buffer.concat([bytes, Buffer.alloc(3)]);
+    this.#words = Int32Array.from({length: padded.length >> 2}, (_, i) => padded.readInt32BE(4 * i));
+  }
+
+  put(out: ByteWriter): void {
+    const words = this.#words;
+    out.reserve(words.length * 4);
+    const view = out.view;
+    let at = out.at;
+    out.at = at + this.#length;
+    for (let i = 0; i < words.length; i++, at += 4) view.setInt32(at, words[i]);
+  }
+}

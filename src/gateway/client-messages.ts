@@ -1,0 +1,226 @@
+import {SqlError} from '../base/sql-error.ts';
+import type {Exchange} from './exchange.ts';
+import {FrameSource} from './frame-source.ts';
+import {
+  DURING_COPY,
+  DURING_LOGIN,
+  FLUSH,
+  FRONTEND,
+  LONGEST_MESSAGE,
+  LONGEST_SMALL_MESSAGE,
+  REQUESTS,
+  UNANSWERED,
+  parse,
+  query,
+} from './frontend-messages.ts';
+import type {Handling, Interception} from './interception.ts';
+import type {Request} from './ledger.ts';
+
+/** What may lie here of a client's messages while earlier ones are dealt with. */
+const HELD_BYTES = 256 * 1024;
+/**
+ * A Query or Parse has to be read to its end before it is known whose it is; what is longer is refused. PostgreSQL takes 1 GB, but a
+ * string of JavaScript does not.
+ */
+const LONGEST_STATEMENT = 256 * 1024 * 1024;
+/** So much of a Bind is looked at for its two names. */
+const NAME_BYTES = 64 * 1024;
+
+/**
+ * What a client sends, on its way to the backend. Notes each request in the ledger, shows `Interception` what may hold a statement of
+ * ours, and holds the rest back while one is worked on.
+ */
+export class ClientMessages {
+  readonly #source = new FrameSource();
+  readonly #exchange: Exchange;
+  readonly #interception: Interception;
+  /** Called when work that held messages back has failed in a way that the session does not survive. */
+  readonly #onFailure: (error: unknown) => void;
+  /** Called when messages move again. */
+  readonly #onRelease: () => void;
+  /** While a message is worked on, further ones wait; in `copy` COPY data may pass all the same. */
+  #hold: 'no' | 'all' | 'copy' = 'no';
+  /** Within a statement that is too long to be read. */
+  #overlong: 'query' | 'parse' | undefined;
+  /** The client has sent what the server does not survive; nothing is read behind it. */
+  #hopeless = false;
+
+  constructor(
+    exchange: Exchange,
+    interception: Interception,
+    callbacks: {readonly onFailure: (error: unknown) => void; readonly onRelease: () => void},
+  ) {
+    this.#exchange = exchange;
+    this.#interception = interception;
+    this.#onFailure = callbacks.onFailure;
+    this.#onRelease = callbacks.onRelease;
+  }
+
+  /** A message is being worked on. */
+  get held(): boolean {
+    return this.#hold !== 'no';
+  }
+
+  /** Nothing more of it may go to the backend at present, be it whole or not. */
+  get waiting(): boolean {
+    return this.#hold === 'all';
+  }
+
+  /** So much waits for us, not for the rest of itself, that the client has to stop. */
+  get full(): boolean {
+    return this.#source.waiting > HELD_BYTES && (this.#hold === 'all' || this.#exchange.transactionStatus === 0);
+  }
+
+  push(chunk: Buffer): void {
+    if (!this.#hopeless) this.#source.push(chunk);
+  }
+
+  /** The backend is gone. */
+  stop(): void {
+    this.#hopeless = true;
+  }
+
+  setCopyWindow(open: boolean): void {
+    if (this.#hold !== 'no') this.#hold = open ? 'copy' : 'all';
+  }
+
+  /** Sends on what can be sent on. The caller flushes. */
+  read(): void {
+    const source = this.#source;
+    while (this.#hold !== 'all' && !this.#hopeless) {
+      if (source.inPart) {
+        if (!source.more()) break;
+        if (this.#overlong === undefined) this.#pass();
+        else source.takePart();
+      } else if (this.#overlong !== undefined) {
+        if (!this.#refuseOverlong(this.#overlong)) break;
+      } else if (!source.header() || !this.#readMessage(source.type, source.size)) {
+        break;
+      }
+    }
+  }
+
+  /** False: more bytes are needed, or the time has not come. */
+  #readMessage(type: number, size: number): boolean {
+    const request = REQUESTS.get(type);
+    if (this.#exchange.transactionStatus === 0 && !DURING_LOGIN.has(type)) return false;
+    if (size < 5 || size > LONGEST_MESSAGE || (request === undefined && !UNANSWERED.has(type))) return this.#giveUp();
+    if (this.#hold === 'copy' && !DURING_COPY.has(type)) return this.#breakCopy(type);
+    if (request === undefined) return this.#pass();
+    const source = this.#source;
+    if ((request === 'query' || request === 'parse') && type !== FRONTEND.call && size > LONGEST_STATEMENT) {
+      this.#overlong = request;
+      source.takePart();
+      return true;
+    }
+    switch (type) {
+      case FRONTEND.query:
+        if (!source.whole()) return false;
+        return this.#handle(request, this.#interception.query(source.buffer, source.start, source.start + size));
+      case FRONTEND.parse:
+        if (!source.whole()) return false;
+        return this.#handle(request, this.#interception.parse(source.buffer, source.start, source.start + size));
+      case FRONTEND.bind:
+      case FRONTEND.execute:
+      case FRONTEND.close: {
+        if (!this.#interception.watching || (type !== FRONTEND.bind && size > LONGEST_SMALL_MESSAGE)) break;
+        const needed = Math.min(size, NAME_BYTES);
+        if (!source.has(needed)) return false;
+        const head = source.buffer.subarray(source.start, source.start + needed);
+        return this.#handle(request, this.#interception.follow(type, head));
+      }
+      default:
+    }
+    if (this.#hold === 'copy' && request === 'copyDone') return this.#endCopyWindow();
+    this.#exchange.ledger.sent(request);
+    return this.#pass();
+  }
+
+  /**
+   * Something else amid COPY data. A server that still waits for data ends the connection when it sees the type; one whose COPY has
+   * failed meanwhile discards what we send up to our Sync, and then the message itself gets its turn.
+   */
+  #breakCopy(type: number): false {
+    this.#exchange.toBackend.send(Buffer.from([type, 0, 0, 0, 4]));
+    this.#hold = 'all';
+    return false;
+  }
+
+  #endCopyWindow(): boolean {
+    if (!this.#source.whole()) return false;
+    this.#exchange.ledger.sent('copyDone');
+    this.#pass();
+    // The one behind our Execute was ignored as part of the COPY.
+    this.#exchange.toBackend.send(FLUSH);
+    this.#hold = 'all';
+    return true;
+  }
+
+  #handle(request: Request, handling: Handling, taken?: Buffer): boolean {
+    switch (handling.kind) {
+      case 'pass':
+        this.#exchange.ledger.sent(request, handling.reader);
+        if (taken === undefined) return this.#pass();
+        this.#exchange.toBackend.send(taken);
+        return true;
+      case 'replace':
+        this.#exchange.ledger.sent(request, handling.reader);
+        this.#exchange.toBackend.send(handling.frame);
+        if (taken === undefined) this.#source.takeWhole();
+        return true;
+      case 'done':
+        return true;
+      case 'hold': {
+        this.#hold = 'all';
+        // COPY data behind a Query must be within reach. Of a long Bind only the beginning may be here; it stays where it is.
+        void this.#workOn(request, handling.work, taken ?? this.#takeIfWhole());
+        return false;
+      }
+    }
+  }
+
+  #takeIfWhole(): Buffer | undefined {
+    const source = this.#source;
+    if (!source.whole()) return undefined;
+    const from = source.takeWhole();
+    return source.buffer.subarray(from, source.start);
+  }
+
+  #refuseOverlong(request: 'query' | 'parse'): boolean {
+    this.#overlong = undefined;
+    const error = new SqlError('54000', 'statement is too long', {
+      detail: `The gateway reads statements of up to ${LONGEST_STATEMENT} bytes.`,
+      hint: 'Send large values as parameters or with COPY.',
+    });
+    const inItsPlace = request === 'query' ? query('statement is too long') : parse('', 'statement is too long');
+    return this.#handle(request, this.#interception.refuse(request, error), inItsPlace);
+  }
+
+  async #workOn(request: Request, work: () => Promise<Handling>, frame: Buffer | undefined): Promise<void> {
+    try {
+      const handling = await work();
+      this.#hold = 'no';
+      this.#handle(request, handling, frame);
+    } catch (error) {
+      this.#onFailure(error);
+      return;
+    }
+    this.#onRelease();
+  }
+
+  #pass(): true {
+    const source = this.#source;
+    const {buffer} = source;
+    const from = source.takePart();
+    this.#exchange.toBackend.pass(buffer, from, source.start);
+    return true;
+  }
+
+  /** The server ends the connection because of this header; it shall say so itself. */
+  #giveUp(): false {
+    const {buffer, start} = this.#source;
+    this.#exchange.toBackend.pass(buffer, start, start + 5);
+    this.#hopeless = true;
+    return false;
+  }
+}

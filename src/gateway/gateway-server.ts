@@ -1,0 +1,156 @@
+import {once} from 'node:events';
+import net from 'node:net';
+import type pg from 'pg';
+import type {Logger} from 'pino';
+import {SqlError} from '../base/sql-error.ts';
+import type {SecretBox} from '../catalog/secret-box.ts';
+import type {EngineAddress} from '../engine/address.ts';
+import type {PlanStatement} from '../statements/statement.ts';
+import {admit} from './admission.ts';
+import {errorResponse} from './backend-messages.ts';
+import {ControlLink} from './control-link.ts';
+import {EngineDoor, SOCKET_BUFFER_BYTES} from './engine-door.ts';
+import {readGreeting} from './greeting.ts';
+import type {Greeting} from './greeting.ts';
+import {Session} from './session.ts';
+import {translateStartup} from './startup-options.ts';
+import {readStartupPacket, writeStartupPacket} from './startup-packet.ts';
+
+export interface GatewayOptions {
+  /** Only host, port and TLS settings count; who logs in, and to which database, is the client's to say. */
+  readonly engine: EngineAddress;
+  /** Port 0: any free one. */
+  readonly listen: {readonly host: string; readonly port: number};
+  readonly plan: PlanStatement;
+  readonly log: Logger;
+  readonly secrets: SecretBox;
+  /** A connection of the engine's administrator, to the database that our objects live in. */
+  readonly connectControl: () => Promise<pg.Client>;
+  /** Clients beyond that are refused (53300). The engine's own limit counts too. Default 1000. */
+  readonly maxConnections?: number | undefined;
+  /** The internal address: superusers and `mz_system` may log in. Default false. */
+  readonly takesAdministrators?: boolean | undefined;
+}
+
+/**
+ * Speaks the PostgreSQL protocol with clients and gives each a backend of the engine. What is PostgreSQL's is relayed byte for byte;
+ * statements of ours are found in the stream and replaced in their place (`Interception`, `StringRun`). It authenticates nobody and
+ * keeps no state that a restart needs.
+ */
+export class GatewayServer {
+  readonly #options: GatewayOptions;
+  readonly #server: net.Server;
+  readonly #door: EngineDoor;
+  readonly #control: ControlLink;
+  readonly #sessions = new Set<Session>();
+  readonly #clients = new Set<net.Socket>();
+  #closing = false;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    this.#door = new EngineDoor(options.engine);
+    this.#control = new ControlLink(options.connectControl);
+    this.#server = net.createServer(
+      {allowHalfOpen: true, noDelay: true, keepAlive: true, pauseOnConnect: true, highWaterMark: SOCKET_BUFFER_BYTES},
+      client => void this.#serve(client),
+    );
+  }
+
+  /** Resolves when connections are accepted. Throws the errors of listen(2). */
+  async listen(): Promise<{host: string; port: number}> {
+    const {host, port} = this.#options.listen;
+    this.#server.listen({host, port, backlog: 511});
+    await once(this.#server, 'listening');
+    const address = this.#server.address() as net.AddressInfo;
+    return {host: address.address, port: address.port};
+  }
+
+  /** Clients that have a backend. */
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  /** Takes no more clients, ends each session when it is outside of a transaction, and after `graceMs` the others too. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    const closed = new Promise<void>(resolve => this.#server.close(() => resolve()));
+    for (const session of this.#sessions) session.closeWhenIdle();
+    const timer = setTimeout(() => {
+      for (const session of this.#sessions) session.terminate();
+      for (const client of this.#clients) client.destroy();
+    }, graceMs);
+    // Whoever has not sent a start-up packet waits for nothing of ours.
+    for (const client of this.#clients) client.destroy();
+    await closed;
+    clearTimeout(timer);
+    await this.#control.close();
+  }
+
+  async #serve(client: net.Socket): Promise<void> {
+    this.#clients.add(client);
+    client.on('error', () => undefined);
+    client.once('close', () => this.#clients.delete(client));
+    try {
+      const greeting = await readGreeting(client);
+      if (greeting === undefined) client.destroy();
+      else if (greeting.kind === 'cancel') await this.#forwardCancel(client, greeting.packet);
+      else await this.#open(client, greeting);
+    } catch (error) {
+      this.#refuse(client, error);
+    } finally {
+      this.#clients.delete(client);
+    }
+  }
+
+  /** The key in it was the engine's, of whatever length, so the request is the engine's to judge. */
+  async #forwardCancel(client: net.Socket, packet: Buffer): Promise<void> {
+    const engine = await this.#door.open();
+    engine.resume();
+    engine.end(packet);
+    await once(engine, 'close');
+    client.destroy();
+  }
+
+  async #open(client: net.Socket, greeting: Extract<Greeting, {kind: 'startup'}>): Promise<void> {
+    if (this.#sessions.size >= (this.#options.maxConnections ?? 1000)) {
+      throw new SqlError('53300', 'sorry, too many clients already');
+    }
+    const startup = readStartupPacket(greeting.packet);
+    const opening = this.#door.open();
+    // Observed below; meanwhile its failure must not count as unhandled.
+    opening.catch(() => undefined);
+    try {
+      if (startup !== undefined) await admit(startup, this.#control, this.#options.takesAdministrators ?? false);
+    } catch (error) {
+      opening.then(
+        engine => engine.destroy(),
+        () => undefined,
+      );
+      throw error;
+    }
+    const engine = await opening;
+    if (client.destroyed || this.#closing) {
+      engine.destroy();
+      client.destroy();
+      return;
+    }
+    const {plan, secrets, log} = this.#options;
+    const session = new Session(client, engine, plan, {control: this.#control, secrets, log});
+    this.#sessions.add(session);
+    void session.ended.then(() => this.#sessions.delete(session));
+    session.start(
+      startup === undefined ? greeting.packet : writeStartupPacket(translateStartup(startup)),
+      greeting.rest,
+    );
+  }
+
+  #refuse(client: net.Socket, error: unknown): void {
+    if (!(error instanceof SqlError)) this.#options.log.warn({err: error}, 'no connection to the engine');
+    const reported =
+      error instanceof SqlError
+        ? error
+        : new SqlError('57P03', 'the engine cannot be reached', {hint: 'Try again later.'});
+    client.end(errorResponse(reported, {severity: 'FATAL'}));
+    client.destroySoon();
+  }
+}

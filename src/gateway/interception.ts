@@ -1,0 +1,270 @@
+import {SqlError} from '../base/sql-error.ts';
+import type {PlanStatement} from '../statements/statement.ts';
+import {BackendCalls} from './backend-calls.ts';
+import {BACKEND, commandComplete, readReport, writeReport} from './backend-messages.ts';
+import type {Exchange} from './exchange.ts';
+import {FLUSH, FRONTEND, describePortal, parse, query} from './frontend-messages.ts';
+import type {AnswerReader} from './ledger.ts';
+import {failure, runPlan} from './plan-run.ts';
+import type {GatewayServices, RunPlan} from './plan-run.ts';
+import {isPlain} from './plain-text.ts';
+import {ReplacedText, characters, readQueryString} from './query-string.ts';
+import type {Step} from './query-string.ts';
+import {StringRun} from './string-run.ts';
+
+/**
+ * What becomes of a message of the client. `pass`: it goes on as it is. `replace`: `frame` goes in its place. `done`: it is dealt
+ * with. `hold`: it and all that follows waits for `work`, which says what becomes of it.
+ */
+export type Handling =
+  | {readonly kind: 'pass'; readonly reader?: AnswerReader | undefined}
+  | {readonly kind: 'replace'; readonly frame: Buffer; readonly reader?: AnswerReader | undefined}
+  | {readonly kind: 'done'}
+  | {readonly kind: 'hold'; readonly work: () => Promise<Exclude<Handling, {kind: 'hold'}>>};
+
+type Decided = Exclude<Handling, {kind: 'hold'}>;
+
+const PASS: Decided = {kind: 'pass'};
+const DONE: Decided = {kind: 'done'};
+/** The server says where it stands. */
+const OUT_OF_PLACE: Record<'query' | 'parse', Decided> = {
+  query: {kind: 'replace', frame: query('a statement of Sluice during COPY')},
+  parse: {kind: 'replace', frame: parse('', 'a statement of Sluice during COPY')},
+};
+
+/**
+ * What the server prepares in the place of a statement that we run: it answers Parse, Bind and Describe (no rows), and 25P02 where
+ * PostgreSQL would. It is never executed, unless a client names it in EXECUTE.
+ */
+const PLACEHOLDER = `DO $$BEGIN RAISE EXCEPTION USING ERRCODE = '0A000',
+MESSAGE = 'EXECUTE cannot run a prepared statement of Sluice', HINT = 'Run it with the extended protocol.'; END$$`;
+
+/** A statement of ours that the server knows as `PLACEHOLDER`. `positionOf`: in the text that the client sent. */
+interface Prepared {
+  readonly plan: RunPlan;
+  readonly positionOf: (offset: number) => number;
+}
+
+/**
+ * Finds the statements of ours in what a client sends, and puts others in their places. Knows which prepared statements and
+ * portals are ours; that is decided by what the server has confirmed, so where it matters a message waits for earlier answers.
+ */
+export class Interception {
+  readonly #exchange: Exchange;
+  readonly #planStatement: PlanStatement;
+  readonly #services: GatewayServices;
+  readonly #statements = new Map<string, Prepared>();
+  /** `ran`: a portal can be executed to its end only once. */
+  readonly #portals = new Map<string, {readonly prepared: Prepared; ran: boolean}>();
+  /** Requests on their way that may change the two maps. */
+  #pending = 0;
+
+  constructor(exchange: Exchange, planStatement: PlanStatement, services: GatewayServices) {
+    this.#exchange = exchange;
+    this.#planStatement = planStatement;
+    this.#services = services;
+  }
+
+  /** True if Bind, Execute and Close have to be looked at. */
+  get watching(): boolean {
+    return this.#pending > 0 || this.#statements.size > 0 || this.#portals.size > 0;
+  }
+
+  /** Outside of a transaction no portal of ours is left. */
+  transactionEnded(): void {
+    if (this.#portals.size > 0) this.#portals.clear();
+  }
+
+  /** A whole Query lies in `buffer` from `start` to `end`. */
+  query(buffer: Buffer, start: number, end: number): Handling {
+    const pass = () => this.#passForgetting('');
+    if (isPlain(buffer, start + 5, end - 1)) return pass();
+    if (buffer.indexOf(0, start + 5) !== end - 1) return PASS;
+    const text = this.#exchange.encoding.decode(buffer.subarray(start + 5, end - 1));
+    const found = text === undefined ? undefined : readQueryString(text, this.#planStatement, this.#exchange);
+    if (text === undefined || found === undefined || found.kind === 'plain') return pass();
+
+    if (found.kind === 'steps' && !found.steps.some(isRun)) {
+      const replaced = new ReplacedText(text, found.steps, ({plan}) =>
+        plan?.kind === 'rewrite' ? plan.sql : undefined,
+      );
+      const bytes = this.#exchange.encoding.encode(replaced.text);
+      if (bytes === undefined) return pass();
+      return {kind: 'replace', frame: query(bytes), reader: correcting(replaced, this.#forgetting(''))};
+    }
+    return this.#hold(async () => {
+      this.#statements.delete('');
+      await new StringRun(text, this.#exchange, this.#services).run(found);
+      return DONE;
+    }, OUT_OF_PLACE.query);
+  }
+
+  /** A whole Parse. */
+  parse(buffer: Buffer, start: number, end: number): Handling {
+    const nameEnd = buffer.indexOf(0, start + 5);
+    const textEnd = nameEnd === -1 || nameEnd >= end ? -1 : buffer.indexOf(0, nameEnd + 1);
+    if (textEnd === -1 || textEnd >= end) return PASS;
+    const name = keyOf(buffer, start + 5, nameEnd);
+    const pass = () => this.#passForgetting(name);
+    if (isPlain(buffer, nameEnd + 1, textEnd)) return pass();
+    const text = this.#exchange.encoding.decode(buffer.subarray(nameEnd + 1, textEnd));
+    const found = text === undefined ? undefined : readQueryString(text, this.#planStatement, this.#exchange);
+    if (text === undefined || found === undefined || found.kind === 'plain') return pass();
+
+    if (found.kind === 'refused') return this.#refuseParse(found.error, positionsIn(text, found.at));
+    const replaced = new ReplacedText(text, found.steps, ({plan}) =>
+      plan?.kind === 'run' ? PLACEHOLDER : plan?.kind === 'rewrite' ? plan.sql : undefined,
+    );
+    const bytes = this.#exchange.encoding.encode(replaced.text);
+    if (bytes === undefined) return pass();
+    const only = found.steps.length === 1 ? found.steps[0] : undefined;
+    const ours = only?.plan?.kind === 'run' ? {plan: only.plan, positionOf: positionsIn(text, only.start)} : undefined;
+    const reader = ours === undefined ? this.#forgetting(name) : this.#changing(() => this.#statements.set(name, ours));
+    const frame = parse(buffer.subarray(start + 5, nameEnd), bytes, buffer.subarray(textEnd + 1, end));
+    return {kind: 'replace', frame, reader: correcting(replaced, reader)};
+  }
+
+  /** Fails as a statement of the server's would, in its place; the text of the statement is not known. */
+  refuse(request: 'query' | 'parse', error: SqlError): Handling {
+    if (request === 'parse') return this.#refuseParse(error, () => 1);
+    return this.#hold(async () => {
+      await new StringRun('', this.#exchange, this.#services).run({kind: 'refused', error, at: 0});
+      return DONE;
+    }, OUT_OF_PLACE.query);
+  }
+
+  #refuseParse(error: unknown, positionOf: (offset: number) => number): Handling {
+    return this.#hold(async () => {
+      const calls = new BackendCalls(this.#exchange, 'sluice');
+      this.#exchange.toClient.send(await failure(error, calls, this.#exchange, this.#services, positionOf));
+      return DONE;
+    }, OUT_OF_PLACE.parse);
+  }
+
+  /** Bind, Execute or Close, as much of it as holds the names; to be called only while `watching`. */
+  follow(type: number, head: Buffer): Handling {
+    switch (type) {
+      case FRONTEND.close: {
+        const name = nameAt(head, 6);
+        const map = head[5] === 0x53 /* S */ ? this.#statements : this.#portals;
+        return {kind: 'pass', reader: this.#changing(() => map.delete(name.key))};
+      }
+      case FRONTEND.bind: {
+        const portal = nameAt(head, 5);
+        const statement = nameAt(head, portal.end + 1);
+        return this.#hold(() => Promise.resolve(this.#bind(portal.key, statement.key)));
+      }
+      default:
+        return this.#hold(() => this.#execute(nameAt(head, 5)));
+    }
+  }
+
+  #bind(portal: string, statement: string): Decided {
+    const prepared = this.#statements.get(statement);
+    const change = () => {
+      if (prepared === undefined) this.#portals.delete(portal);
+      else this.#portals.set(portal, {prepared, ran: false});
+    };
+    return {kind: 'pass', reader: this.#changing(change)};
+  }
+
+  async #execute({key, bytes}: {key: string; bytes: Buffer}): Promise<Decided> {
+    const portal = this.#portals.get(key);
+    if (portal === undefined) return PASS;
+    const {ledger, toBackend, toClient} = this.#exchange;
+    // Whether the portal is still there is the server's to say, before we do anything.
+    ledger.sent('describe', {use: type => (type === BACKEND.error ? 'pass' : 'drop')});
+    toBackend.send(describePortal(bytes));
+    if ((await this.#standstill()) !== 'settled') return DONE;
+
+    const calls = new BackendCalls(this.#exchange, 'sluice');
+    const {plan, positionOf} = portal.prepared;
+    const error = portal.ran
+      ? await failure(cannotRunAgain(bytes), calls, this.#exchange, this.#services, positionOf)
+      : await runPlan(plan, calls, this.#exchange, this.#services, positionOf);
+    portal.ran = true;
+    toClient.send(error ?? commandComplete(plan.tag));
+    return DONE;
+  }
+
+  /**
+   * Waits for the answers to all that was sent before. Where the server discards the message it just goes on. During COPY FROM STDIN
+   * the server fails when it sees its type, or, if its COPY has failed meanwhile, runs it: then not with a text that it must not see.
+   */
+  #hold(work: () => Promise<Decided>, duringCopy: Decided = PASS): Handling {
+    return {
+      kind: 'hold',
+      work: async () => {
+        const standing = await this.#standstill();
+        return standing === 'settled' ? await work() : standing === 'copying' ? duringCopy : PASS;
+      },
+    };
+  }
+
+  #standstill(): Promise<'settled' | 'failed' | 'copying'> {
+    const {ledger, toBackend} = this.#exchange;
+    if (!ledger.comesByItself) toBackend.send(FLUSH);
+    this.#exchange.flush();
+    return this.#exchange.whileConnected(ledger.standstill());
+  }
+
+  #passForgetting(name: string): Handling {
+    return this.watching ? {kind: 'pass', reader: this.#forgetting(name)} : PASS;
+  }
+
+  /** The name will stand for a statement of PostgreSQL's, or for nothing. */
+  #forgetting(name: string): AnswerReader | undefined {
+    return this.watching ? this.#changing(() => this.#statements.delete(name)) : undefined;
+  }
+
+  #changing(change: () => void): AnswerReader {
+    this.#pending++;
+    return {
+      use: () => 'pass',
+      done: () => {
+        this.#pending--;
+        change();
+      },
+      dropped: () => this.#pending--,
+    };
+  }
+}
+
+const isRun = ({plan}: Step): boolean => plan?.kind === 'run';
+
+/** From 0-based UTF-16 offsets in one statement to 1-based characters of the whole text. */
+const positionsIn =
+  (text: string, statement: number) =>
+  (offset: number): number =>
+    characters(text, 0, statement + offset) + 1;
+
+/** The server looks at 63 bytes of a name. */
+const keyOf = (buffer: Buffer, start: number, end: number): string =>
+  buffer.toString('latin1', start, Math.min(end, start + 63));
+
+function nameAt(head: Buffer, start: number): {key: string; bytes: Buffer; end: number} {
+  const nul = head.indexOf(0, start);
+  const end = nul === -1 ? head.length : nul;
+  return {key: keyOf(head, start, end), bytes: head.subarray(start, end), end};
+}
+
+const cannotRunAgain = (name: Buffer): SqlError =>
+  new SqlError('55000', `portal "${name.toString('utf8')}" cannot be run`);
+
+/** Positions in the text that the server got become positions in the client's text. */
+function correcting(replaced: ReplacedText, inner: AnswerReader | undefined): AnswerReader {
+  return {
+    use: type => (type === BACKEND.error || type === BACKEND.notice ? 'read' : 'pass'),
+    read: (type, frame) => {
+      const fields = new Map(readReport(frame));
+      const position = fields.get('P');
+      if (position === undefined) return frame;
+      const original = replaced.originalPosition(Number(position));
+      if (original === undefined) fields.delete('P');
+      else fields.set('P', String(original));
+      return writeReport(type, fields);
+    },
+    done: () => inner?.done?.(),
+    dropped: () => inner?.dropped?.(),
+  };
+}

@@ -1,0 +1,209 @@
+import {BACKEND} from './backend-messages.ts';
+
+/** What a message of the client makes the server answer with; `copyData` and `copyDone` stand for what is sent during COPY FROM STDIN. */
+export type Request = 'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'copyData' | 'copyDone';
+
+/** What becomes of one message of an answer. */
+export type Use = 'pass' | 'drop' | 'read';
+
+/**
+ * Who looks at the answers to one request. Without it they go to the client as they are. A ParameterStatus always reaches the
+ * client; `read` may only put something around it.
+ */
+export interface AnswerReader {
+  use(type: number): Use;
+  /** A message that `use` wanted to read, header included. Returns what the client gets in its place. */
+  read?(type: number, frame: Buffer): Buffer | undefined;
+  /** The request was carried out. */
+  done?(): void;
+  /** The request failed, or was discarded because an earlier one did. */
+  dropped?(): void;
+}
+
+export interface Expected {
+  readonly request: Request;
+  readonly reader?: AnswerReader | undefined;
+}
+
+const PLAIN: Record<Request, Expected> = {
+  query: {request: 'query'},
+  parse: {request: 'parse'},
+  bind: {request: 'bind'},
+  describe: {request: 'describe'},
+  execute: {request: 'execute'},
+  close: {request: 'close'},
+  sync: {request: 'sync'},
+  copyData: {request: 'copyData'},
+  copyDone: {request: 'copyDone'},
+};
+
+/** `settled`: every answer has come. `failed`: the same, and the server discards what it gets until Sync. */
+export type Settled = 'settled' | 'failed';
+
+/**
+ * Which answers are outstanding. Requests are noted in the order in which they go to the server, and the server answers in that
+ * order; after an error in the extended protocol it answers nothing until Sync; during COPY FROM STDIN it ignores Sync and
+ * Flush. No I/O here. (PostgreSQL 18 sections 54.2.3 and 54.2.5; what happens to a Sync between COPY data is in
+ * CopyGetData of copyfromparse.c.)
+ */
+export class Ledger {
+  #queue: Expected[] = [];
+  #head = 0;
+  #skipping = false;
+  #copying = false;
+  #waiters: {readonly alsoCopying: boolean; readonly resolve: (standing: Settled | 'copying') => void}[] = [];
+
+  /** Whose answer comes next. */
+  get next(): Expected | undefined {
+    return this.#queue[this.#head];
+  }
+
+  /** True if the server sends what is outstanding without being asked by Flush. */
+  get comesByItself(): boolean {
+    const last = this.#queue.at(-1)?.request;
+    return this.#head === this.#queue.length || last === 'query' || last === 'sync';
+  }
+
+  sent(request: Request, reader?: AnswerReader): void {
+    if (this.#skipping) {
+      if (request !== 'sync') {
+        reader?.dropped?.();
+        return;
+      }
+      this.#skipping = false;
+    }
+    if (isCopyMessage(request)) {
+      if (this.next === undefined) return;
+      if (request === 'copyData' && this.#queue.at(-1)?.request === 'copyData') return;
+    }
+    this.#queue.push(reader === undefined ? PLAIN[request] : {request, reader});
+  }
+
+  /** A message of the server has been dealt with. To be called for every one except rows and COPY data. */
+  answered(type: number): void {
+    switch (type) {
+      case BACKEND.readyForQuery:
+        this.#ready();
+        break;
+      case BACKEND.parseComplete:
+        this.#finish('parse');
+        break;
+      case BACKEND.bindComplete:
+        this.#finish('bind');
+        break;
+      case BACKEND.closeComplete:
+        this.#finish('close');
+        break;
+      case BACKEND.rowDescription:
+      case BACKEND.noData:
+        this.#finish('describe');
+        break;
+      case BACKEND.commandComplete:
+        if (this.#copying) this.#endCopy();
+        this.#finish('execute');
+        break;
+      case BACKEND.emptyQuery:
+      case BACKEND.portalSuspended:
+        this.#finish('execute');
+        break;
+      case BACKEND.copyIn:
+        this.#copying = true;
+        break;
+      case BACKEND.error:
+        this.#fail();
+        break;
+      default:
+        return;
+    }
+    if (this.#waiters.length > 0) this.#wake();
+  }
+
+  /** Resolves when no answer is outstanding. */
+  settled(): Promise<Settled> {
+    return this.#wait(false) as Promise<Settled>;
+  }
+
+  /** Resolves when nothing more will come until the client sends something: besides `settled`, the server may wait for COPY data. */
+  standstill(): Promise<Settled | 'copying'> {
+    return this.#wait(true);
+  }
+
+  #wait(alsoCopying: boolean): Promise<Settled | 'copying'> {
+    return new Promise(resolve => {
+      this.#waiters.push({alsoCopying, resolve});
+      this.#wake();
+    });
+  }
+
+  #wake(): void {
+    const empty = this.#head === this.#queue.length;
+    if (!empty && !(this.#copying && this.#endOfCopy() === -1)) return;
+    const standing = !empty ? 'copying' : this.#skipping ? 'failed' : 'settled';
+    const waiters = this.#waiters;
+    this.#waiters = waiters.filter(({alsoCopying}) => !empty && !alsoCopying);
+    for (const {alsoCopying, resolve} of waiters) if (empty || alsoCopying) resolve(standing);
+  }
+
+  #finish(request: Request): void {
+    const {next} = this;
+    if (next?.request !== request) return;
+    this.#drop();
+    next.reader?.done?.();
+  }
+
+  #drop(): void {
+    // COPY data belongs to what is being answered; behind anything else it is a leftover, which the server drops without an answer.
+    do this.#head++;
+    while (this.next !== undefined && isCopyMessage(this.next.request));
+    if (this.#head === this.#queue.length) {
+      this.#queue.length = 0;
+      this.#head = 0;
+    } else if (this.#head > 1024) {
+      this.#queue.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+
+  #ready(): void {
+    for (let next = this.next; next !== undefined; next = this.next) {
+      this.#drop();
+      if (next.request === 'query' || next.request === 'sync') {
+        next.reader?.done?.();
+        break;
+      }
+    }
+    this.#copying = false;
+  }
+
+  #fail(): void {
+    const {next} = this;
+    if (next === undefined) return;
+    if (this.#copying) this.#dropSyncsBeforeData();
+    this.#copying = false;
+    if (next.request === 'query' || next.request === 'sync') return;
+    for (let lost = this.next; lost !== undefined && lost.request !== 'sync'; lost = this.next) {
+      this.#drop();
+      lost.reader?.dropped?.();
+    }
+    this.#skipping = this.next === undefined;
+  }
+
+  /** The data that belongs to the COPY which has just been completed, and the Syncs that the server ignored meanwhile. */
+  #endCopy(): void {
+    this.#copying = false;
+    const end = this.#endOfCopy();
+    if (end !== -1) this.#queue.splice(this.#head + 1, end - this.#head);
+  }
+
+  #endOfCopy(): number {
+    return this.#queue.findIndex(({request}, at) => at > this.#head && request === 'copyDone');
+  }
+
+  /** The server reads on while it waits for data, so a Sync that stands in front of the data was ignored. */
+  #dropSyncsBeforeData(): void {
+    const at = this.#head + 1;
+    while (this.#queue[at]?.request === 'sync') this.#queue.splice(at, 1);
+  }
+}
+
+const isCopyMessage = (request: Request): boolean => request === 'copyData' || request === 'copyDone';

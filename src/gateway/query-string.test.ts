@@ -1,0 +1,79 @@
+import {expect, test} from 'vitest';
+import type {Plan} from '../statements/statement.ts';
+import {isPlain} from './plain-text.ts';
+import {ReplacedText, characters, readQueryString} from './query-string.ts';
+
+const plan = (text: string): Plan | undefined => {
+  if (text.startsWith('OURS')) return {kind: 'rewrite', sql: 'SELECT ours'};
+  if (text.startsWith('WRONG')) throw new Error('wrong');
+  return undefined;
+};
+
+test('ours among theirs', () => {
+  const text = "SELECT ';'; OURS a; ; SELECT 2";
+  expect(readQueryString(text, plan, {})).toMatchObject({
+    kind: 'steps',
+    steps: [
+      {start: 0, end: 10, plan: undefined},
+      {start: 12, end: 18, plan: {kind: 'rewrite'}},
+      {start: 22, end: 30, plan: undefined},
+    ],
+  });
+});
+
+test.each(["SELECT 'OURS'; SELECT 1", 'OURS; SELECT "', '', ';'])('nothing of ours in %j', text => {
+  expect(readQueryString(text, plan, {})).toEqual({kind: 'plain'});
+});
+
+test('a wrong one of ours, and where it begins', () => {
+  expect(readQueryString('SELECT 1; WRONG', plan, {})).toMatchObject({kind: 'refused', at: 10});
+});
+
+test.each(["COPY t TO '/etc/x'", 'copy t (a) from $$/etc/x$$', "COPY (SELECT 'a') TO E'/etc/x' (FORMAT csv)"])(
+  'files of the server are not for clients: %s',
+  async text => {
+    const found = readQueryString(`SELECT 1; ${text}`, () => undefined, {});
+    const ours = found.kind === 'steps' ? found.steps[1].plan : undefined;
+    await expect(ours?.kind === 'run' ? ours.run(undefined as never) : undefined).rejects.toMatchObject({
+      code: '0A000',
+    });
+  },
+);
+
+test('COPY with the client is theirs', () => {
+  expect(readQueryString("COPY t FROM STDIN (NULL 'x'); COPY t TO STDOUT", () => undefined, {})).toEqual({
+    kind: 'plain',
+  });
+});
+
+test('characters are code points', () => expect(characters('aä😀b', 1, 5)).toBe(3));
+
+test('positions of the replaced text in the given one', () => {
+  const text = 'SELECT x; OURS; SELECT 😀, y; OURS; SELECT z';
+  const found = readQueryString(text, plan, {});
+  const replaced = new ReplacedText(text, found.kind === 'steps' ? found.steps : [], ({plan: ours}) =>
+    ours?.kind === 'rewrite' ? ours.sql : undefined,
+  );
+  expect(replaced.text).toBe('SELECT x; SELECT ours; SELECT 😀, y; SELECT ours; SELECT z');
+  const positionOf = (of: string, within: string) => characters(within, 0, within.indexOf(of)) + 1;
+  for (const token of ['x', 'y', 'z', '😀']) {
+    expect(replaced.originalPosition(positionOf(token, replaced.text))).toBe(positionOf(token, text));
+  }
+  expect(replaced.originalPosition(positionOf('ours', replaced.text))).toBeUndefined();
+});
+
+test.each([
+  ['select 1', true],
+  ['\n BEGIN ; ;\n', true],
+  ['SELECT 1; SELECT 2', false],
+  ["SELECT ';'", false],
+  ['selecting', false],
+  ['SHOW x', false],
+  ['/* c */ SELECT 1', false],
+  ['', false],
+  [`SELECT '${'x'.repeat(500)}'`, true],
+  [`SELECT '${'x'.repeat(500)};'`, false],
+])('plain: %j is %s', (text, expected) => {
+  const buffer = Buffer.from(`;;;${text};x`);
+  expect(isPlain(buffer, 3, buffer.length - 2)).toBe(expected);
+});

@@ -1,0 +1,103 @@
+import {SqlError} from '../base/sql-error.ts';
+import {familyOf} from '../sql/classify.ts';
+import type {LexicalOptions} from '../sql/lexer.ts';
+import {splitStatements} from '../sql/split.ts';
+import type {Plan, PlanStatement} from '../statements/statement.ts';
+
+/** One statement of a query string. `start`, `end`: UTF-16 offsets. Without a plan it goes to the server as it is. */
+export interface Step {
+  readonly start: number;
+  readonly end: number;
+  readonly plan: Plan | undefined;
+}
+
+/** What stands in a query string. `refused`: one of ours is wrong; `at` is where that statement begins. */
+export type QueryString =
+  | {readonly kind: 'plain'}
+  | {readonly kind: 'steps'; readonly steps: readonly Step[]}
+  | {readonly kind: 'refused'; readonly error: unknown; readonly at: number};
+
+const PLAIN: QueryString = {kind: 'plain'};
+
+/** Finds our statements. Text that PostgreSQL cannot even cut into tokens is plain: it refuses all of it. */
+export function readQueryString(text: string, planStatement: PlanStatement, options: LexicalOptions): QueryString {
+  const {statements, broken} = splitStatements(text, options);
+  if (broken !== undefined) return PLAIN;
+  const steps: Step[] = [];
+  for (const {start, end} of statements) {
+    try {
+      const statement = text.slice(start, end);
+      steps.push({start, end, plan: planStatement(statement, options) ?? guard(statement, options)});
+    } catch (error) {
+      return {kind: 'refused', error, at: start};
+    }
+  }
+  return steps.some(({plan}) => plan !== undefined) ? {kind: 'steps', steps} : PLAIN;
+}
+
+/** A file name in COPY is one of the engine's machine; no client has business there, whatever its privileges. */
+function guard(statement: string, options: LexicalOptions): Plan | undefined {
+  if (familyOf(statement, undefined, options) !== 'copy') return undefined;
+  return {
+    kind: 'run',
+    tag: 'COPY',
+    run: () =>
+      Promise.reject(
+        new SqlError('0A000', 'COPY cannot read or write files of the server', {
+          hint: 'Use COPY ... FROM STDIN or COPY ... TO STDOUT; with psql, \\copy.',
+        }),
+      ),
+  };
+}
+
+/** Characters, as PostgreSQL counts them in error positions, between two UTF-16 offsets. */
+export function characters(text: string, start: number, end: number): number {
+  let count = end - start;
+  for (let at = start; at < end; at++) {
+    // The second half of a pair follows its first.
+    if ((text.charCodeAt(at) & 0xfc00) === 0xd800 && at + 1 < end) count--;
+  }
+  return count;
+}
+
+/**
+ * The text with other statements in the places of ours, and how the server's error positions in it become positions in the
+ * client's text: undefined within a statement that the client has not written.
+ */
+export class ReplacedText {
+  readonly text: string;
+  /** In characters: where each replacement lies in the new text, and how much longer it is than what it stands for. */
+  readonly #replacements: {readonly start: number; readonly end: number; readonly growth: number}[] = [];
+
+  constructor(text: string, steps: readonly Step[], replacement: (step: Step) => string | undefined) {
+    let built = '';
+    let builtCharacters = 0;
+    let at = 0;
+    for (const step of steps) {
+      const sql = replacement(step);
+      if (sql === undefined) continue;
+      built += text.slice(at, step.start) + sql;
+      builtCharacters += characters(text, at, step.start);
+      const end = builtCharacters + characters(sql, 0, sql.length);
+      this.#replacements.push({
+        start: builtCharacters,
+        end,
+        growth: end - builtCharacters - characters(text, step.start, step.end),
+      });
+      builtCharacters = end;
+      at = step.end;
+    }
+    this.text = built + text.slice(at);
+  }
+
+  /** Both 1-based. */
+  originalPosition(position: number): number | undefined {
+    let growth = 0;
+    for (const replaced of this.#replacements) {
+      if (position - 1 < replaced.start) break;
+      if (position - 1 < replaced.end) return undefined;
+      growth += replaced.growth;
+    }
+    return position - growth;
+  }
+}

@@ -1,0 +1,73 @@
+import {describe, expect, test} from 'vitest';
+import {asksForReplication, translateStartup, withoutCatalog} from './startup-options.ts';
+
+const PROTOCOL = 0x30000;
+
+const translated = (...parameters: [string, string][]) =>
+  translateStartup({protocol: PROTOCOL, parameters: [...parameters, ['database', 'd']]}).parameters.slice(0, -1);
+
+test.each([
+  ['--cluster=x', '-c sluice.cluster=x'],
+  ['-c cluster=x', '-c sluice.cluster=x'],
+  ['-ccluster=x', '-c sluice.cluster=x'],
+  ['-c CLUSTER=x', '-c sluice.cluster=x'],
+  ['--welcome-message=off', '-c sluice.welcome_message=off'],
+  ['--transaction_isolation=strict\\ serializable', '-c sluice.transaction_isolation=strict\\ serializable'],
+  ['--transaction_isolation=serializable', '-c default_transaction_isolation=serializable'],
+  ['--cluster=x -csearch_path=a,b', '-c sluice.cluster=x -c search_path=a,b,\\ mz_catalog'],
+  ['-c search_path=mz_catalog', '-c search_path=mz_catalog'],
+  ['  -c   work_mem=8MB\t--enable_seqscan=off ', '-c work_mem=8MB -c enable_seqscan=off'],
+  ['-c application_name=a\\\\b\\ c', '-c application_name=a\\\\b\\ c'],
+  ['-f s -c', '-f s -c'],
+  ['', ''],
+])('options %s become %s', (given, expected) => {
+  expect(translated(['options', given])).toEqual([['options', expected]]);
+});
+
+test('variables of ours as start-up parameters, others as they are and in order', () => {
+  expect(
+    translated(
+      ['user', 'u'],
+      ['Cluster', 'c'],
+      ['application_name', 'a'],
+      ['search_path', 'x'],
+      ['replication', 'off'],
+    ),
+  ).toEqual([
+    ['user', 'u'],
+    ['sluice.cluster', 'c'],
+    ['application_name', 'a'],
+    ['search_path', 'x, mz_catalog'],
+  ]);
+});
+
+describe('database', () => {
+  const database = (...parameters: [string, string][]) =>
+    translateStartup({protocol: PROTOCOL, parameters}).parameters.filter(([name]) => name === 'database');
+
+  test('a default where none is named', () => {
+    expect(database(['user', 'u'])).toEqual([['database', 'materialize']]);
+    expect(database(['user', 'u'], ['database', ''])).toEqual([
+      ['database', ''],
+      ['database', 'materialize'],
+    ]);
+  });
+  test('the one that is named', () => expect(database(['database', 'd'])).toEqual([['database', 'd']]));
+});
+
+test.each([
+  ['true', true],
+  ['database', true],
+  ['1', true],
+  ['nonsense', true],
+  ['off', false],
+  ['F', false],
+  ['0', false],
+])('replication=%s: %s', (value, expected) => expect(asksForReplication(value)).toBe(expected));
+
+test.each([
+  ['"$user", public, mz_catalog', '"$user", public'],
+  ['mz_catalog', ''],
+  ['mz_catalog, public', 'mz_catalog, public'],
+  ['not_mz_catalog', 'not_mz_catalog'],
+])('search_path %s is shown as %s', (path, shown) => expect(withoutCatalog(path)).toBe(shown));

@@ -1,0 +1,164 @@
+import {mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {setImmediate as turn} from 'node:timers/promises';
+import {afterAll, beforeEach, expect, test} from 'vitest';
+import type {SinkDefinition} from '../catalog/definitions.ts';
+import type {StreamRelation} from '../changes/stream-listener.ts';
+import {SinkIntake} from './intake.ts';
+import {SinkPump} from './pump.ts';
+import type {ChangeBatch, Progress, Target} from './target.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'sluice-pump-'));
+afterAll(() => rmSync(directory, {recursive: true}));
+
+const text = {kind: 'base', oid: 25, name: 'text', schema: 'pg_catalog', binary: true} as const;
+const definition = {
+  id: 'u1',
+  relation: 7,
+  relationName: 't',
+  columns: [{name: 'id', attnum: 1, type: text, typmod: -1, notNull: true}],
+  key: [0],
+} as unknown as SinkDefinition;
+const relation: StreamRelation = {
+  oid: 7,
+  schema: 'public',
+  name: 't',
+  replicaIdentity: 'f',
+  columns: [{name: 'id', typeOid: 25, typmod: -1, identity: true}],
+};
+const START: Progress = {endLsn: 0n, time: 1n, timeClosed: false, version: 0, system: 1n, timeline: 1};
+
+/** Takes everything and remembers what was asked of it. */
+class Recorder implements Target {
+  readonly transactionLimitMs = 60_000;
+  readonly committed: Progress[] = [];
+  rows = 0;
+  onCommit: (() => void) | undefined;
+
+  open(): Promise<Progress | undefined> {
+    return Promise.resolve(START);
+  }
+
+  write(batch: ChangeBatch): undefined {
+    this.rows += batch.count;
+  }
+
+  commit(progress: Progress): Promise<void> {
+    this.committed.push(progress);
+    this.onCommit?.();
+    return Promise.resolve();
+  }
+
+  written(): {messages: number; bytes: number} {
+    return {messages: this.rows, bytes: this.rows};
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+let now = 0;
+let target: Recorder;
+let intake: SinkIntake;
+let pump: SinkPump;
+
+beforeEach(() => {
+  now = 0;
+  target = new Recorder();
+  const currentNames = new Map([[1, 'id']]);
+  intake = new SinkIntake({definition, progress: START, currentNames, spillDirectory: directory, sliceBytes: 1 << 20});
+  pump = new SinkPump({
+    target,
+    intake,
+    progress: START,
+    now: () => now,
+    commitIntervalMs: 100,
+    commitMessages: 1000,
+    idleCommitMs: 30_000,
+    cutMs: 15,
+    onCommitted: () => undefined,
+    onDrained: () => undefined,
+  });
+});
+
+/** One transaction with one row, or none of ours. */
+function transaction(endLsn: bigint, clock: bigint, row = true): void {
+  const start = {xid: 1, commitLsn: endLsn - 10n, commitTime: 0n};
+  // One field of one byte.
+  if (row) intake.accept(start, clock, relation)!.insert(Buffer.from([0, 1, 0x62, 0, 0, 0, 1, 0x61]), 0);
+  intake.commit({endLsn, clock});
+  pump.wake();
+}
+
+async function committed(count: number): Promise<void> {
+  if (target.committed.length >= count) return;
+  await new Promise<void>(resolve => {
+    target.onCommit = () => {
+      if (target.committed.length >= count) resolve();
+    };
+  });
+}
+
+async function finish(running: Promise<void>): Promise<void> {
+  pump.stop();
+  await running;
+}
+
+test('a lone change after a quiet time is cut and committed at once, up to the last end of a transaction', async () => {
+  const running = pump.run();
+  now = 5000;
+  transaction(110n, 5n);
+  pump.tick();
+  now += 15;
+  pump.tick();
+  await committed(1);
+  expect(target.committed).toEqual([{...START, endLsn: 110n, time: 5n}]);
+  expect(target.rows).toBe(1);
+  await finish(running);
+});
+
+test('without changes progress is committed seldom', async () => {
+  const running = pump.run();
+  transaction(110n, 5n, false);
+  now = 29_999;
+  pump.tick();
+  expect(target.committed).toEqual([]);
+  now = 30_000;
+  pump.tick();
+  await committed(1);
+  expect(target.committed).toEqual([{...START, endLsn: 110n, time: 5n}]);
+  expect(target.rows).toBe(0);
+  await finish(running);
+});
+
+test('a change that is on its way when the idle commit falls due goes out first', async () => {
+  const running = pump.run();
+  transaction(110n, 5n, false);
+  now = 29_995;
+  transaction(210n, 6n);
+  pump.tick();
+  now = 30_000;
+  pump.tick();
+  // The pump gets its turn, with nothing that it could commit yet.
+  await turn();
+  expect(target.committed).toEqual([]);
+  now = 30_010;
+  pump.tick();
+  await committed(1);
+  expect(target.committed).toEqual([{...START, endLsn: 210n, time: 6n}]);
+  expect(target.rows).toBe(1);
+  await finish(running);
+});
+
+test('the frontier says that a time is over only where the stream has left it', async () => {
+  const running = pump.run();
+  now = 1000;
+  transaction(110n, 5n);
+  transaction(210n, 6n);
+  await committed(1);
+  // The slice of time 5 is closed; that of time 6 is still open and not in this commit.
+  expect(target.committed).toEqual([{...START, endLsn: 110n, time: 5n, timeClosed: true}]);
+  await finish(running);
+});

@@ -1,0 +1,178 @@
+import {crashPoint} from '../base/crash-point.ts';
+import type {SnapshotFilter} from '../changes/snapshot-filter.ts';
+import type {Position, SinkIntake, Slice} from './intake.ts';
+import type {LogicalTime, Progress, Target} from './target.ts';
+
+export interface PumpOptions {
+  readonly target: Target;
+  readonly intake: SinkIntake;
+  /** What the target has at the start. */
+  readonly progress: Progress;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number;
+  /** A span of writes is committed when it is this old … */
+  readonly commitIntervalMs: number;
+  /** … or has this many messages. */
+  readonly commitMessages: number;
+  /** Without changes, progress is committed this often, so that the log may be forgotten. */
+  readonly idleCommitMs: number;
+  /** An open slice that is this old is cut: the stream has probably nothing more of its time. */
+  readonly cutMs: number;
+  readonly onCommitted: (progress: Progress, position: Position | undefined) => void;
+  /** Room has become free in the queue. */
+  readonly onDrained: () => void;
+}
+
+interface Written {
+  readonly time: LogicalTime;
+  readonly timeClosed: boolean;
+  readonly end: Position;
+  readonly filter: SnapshotFilter | undefined;
+}
+
+/** Writes an intake's slices to a target and commits them, one sink's steady state. Ends when stopped or with the first error. */
+export class SinkPump {
+  readonly #options: PumpOptions;
+  #stopped = false;
+  #wake: (() => void) | undefined;
+  #written: Written | undefined;
+  #messagesBefore: number;
+  #firstWriteAt = 0;
+  #lastCommitAt: number;
+  #openSince: number | undefined;
+  #progress: Progress;
+
+  constructor(options: PumpOptions) {
+    this.#options = options;
+    this.#progress = options.progress;
+    this.#lastCommitAt = options.now();
+    this.#messagesBefore = options.target.written().messages;
+  }
+
+  /** What the target has now. */
+  get progress(): Progress {
+    return this.#progress;
+  }
+
+  async run(): Promise<void> {
+    const {intake, target, onDrained} = this.#options;
+    while (!this.#stopped) {
+      const slice = intake.queue.shift();
+      if (slice !== undefined) {
+        await this.#write(slice, target);
+        onDrained();
+        if (this.#commitDue()) await this.#commit();
+      } else if (this.#commitDue() || this.#idleCommitDue()) {
+        await this.#commit();
+      } else {
+        await new Promise<void>(resolve => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+
+  /** Something may have been queued: called at every boundary of the stream. */
+  wake(): void {
+    if (this.#wake !== undefined && this.#options.intake.queue.length > 0) this.#resume();
+  }
+
+  /** Time has passed: called some fifty times a second. */
+  tick(): void {
+    const {intake, now, cutMs} = this.#options;
+    if (!intake.hasOpenSlice) this.#openSince = undefined;
+    else if (this.#openSince === undefined) this.#openSince = now();
+    else if (now() - this.#openSince >= cutMs) {
+      intake.cut();
+      this.#openSince = undefined;
+    }
+    if (this.#wake === undefined) return;
+    if (intake.queue.length > 0 || this.#commitDue() || this.#idleCommitDue()) this.#resume();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#resume();
+  }
+
+  #resume(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  async #write(slice: Slice, target: Target): Promise<void> {
+    const {intake, now} = this.#options;
+    if (this.#written === undefined) this.#firstWriteAt = now();
+    if (slice.changes.isSpilled) {
+      for await (const batch of slice.changes.drain(slice.time)) {
+        const room = target.write(batch);
+        if (room !== undefined) await room;
+      }
+    } else {
+      const batch = slice.changes.take(slice.time);
+      const room = batch.count === 0 ? undefined : target.write(batch);
+      if (room !== undefined) await room;
+    }
+    this.#written = slice;
+    intake.release(slice);
+    crashPoint('sink-after-write');
+  }
+
+  #commitDue(): boolean {
+    if (this.#written === undefined) return false;
+    const {now, target, commitIntervalMs, commitMessages} = this.#options;
+    // Measured from the last commit, so a lone change after a quiet time does not wait.
+    const since = Math.max(this.#lastCommitAt, this.#firstWriteAt - commitIntervalMs);
+    return now() - since >= commitIntervalMs || target.written().messages - this.#messagesBefore >= commitMessages;
+  }
+
+  #idleCommitDue(): boolean {
+    const {intake, now, idleCommitMs} = this.#options;
+    const received = intake.received;
+    // What is open or queued is on its way and makes a commit of its own; its end is not known here.
+    if (intake.hasOpenSlice || intake.queue.length > 0) return false;
+    return (
+      received !== undefined && received.endLsn > this.#progress.endLsn && now() - this.#lastCommitAt >= idleCommitMs
+    );
+  }
+
+  async #commit(): Promise<void> {
+    const {target, now, onCommitted} = this.#options;
+    const {progress, position} = this.#nextProgress();
+    crashPoint('sink-before-commit');
+    await target.commit(progress);
+    crashPoint('sink-after-commit');
+    this.#written = undefined;
+    this.#lastCommitAt = now();
+    this.#messagesBefore = target.written().messages;
+    this.#progress = progress;
+    onCommitted(progress, position);
+  }
+
+  /** As far as possible: where nothing waits, up to the last transaction that the stream has ended. */
+  #nextProgress(): {progress: Progress; position: Position | undefined} {
+    const {intake} = this.#options;
+    const previous = this.#progress;
+    const received = intake.received;
+    const caughtUp = intake.queue.length === 0 && !intake.hasOpenSlice && received !== undefined;
+    const written = this.#written;
+    const floor = written === undefined || written.time < previous.time ? previous.time : written.time;
+    const base = {version: previous.version, system: previous.system, timeline: previous.timeline};
+    if (caughtUp) {
+      // The clock may stay where it is for the next transaction, so this time is still open.
+      const time = received.clock > floor ? received.clock : floor;
+      const filter = pending(intake.filter, received);
+      return {progress: {...base, endLsn: received.endLsn, time, timeClosed: false, ...filter}, position: received};
+    }
+    const {end, timeClosed} = written!;
+    return {
+      progress: {...base, endLsn: end.endLsn, time: floor, timeClosed, ...pending(written!.filter, end)},
+      position: end,
+    };
+  }
+}
+
+function pending(filter: SnapshotFilter | undefined, at: Position): {filter?: SnapshotFilter} {
+  return filter === undefined || at.endLsn >= filter.until ? {} : {filter};
+}

@@ -1,0 +1,141 @@
+import type {Comment, Drop, Grant, ObjectKind, ResetVariable, Role, SetVariable, Statement} from './ast.ts';
+import {parseAlterCluster} from './parse-cluster.ts';
+import {parseAlterConnection} from './parse-connection.ts';
+import {parseSecretExpression} from './parse-secret.ts';
+import {parseAlterSink} from './parse-sink.ts';
+import type {TokenStream} from './token-stream.ts';
+
+/** Longer spellings stand before the ones that they begin with. */
+const KINDS: Record<ObjectKind, string> = {
+  sink: 'SINK',
+  connection: 'CONNECTION',
+  secret: 'SECRET',
+  clusterReplica: 'CLUSTER REPLICA',
+  cluster: 'CLUSTER',
+  source: 'SOURCE',
+};
+
+export const kindKeywords = (kind: ObjectKind): string => KINDS[kind];
+
+export function takeKind(tokens: TokenStream): ObjectKind {
+  for (const [kind, keywords] of Object.entries(KINDS)) {
+    if (!tokens.take(keywords)) continue;
+    tokens.discreet = kind === 'secret';
+    return kind as ObjectKind;
+  }
+  throw tokens.unexpected('one of CLUSTER or CONNECTION or SECRET or SINK or SOURCE');
+}
+
+const nameOfKind = (kind: ObjectKind): string => `${KINDS[kind].toLowerCase()} name`;
+
+/** Behind DROP. */
+export function parseDrop(tokens: TokenStream): Drop {
+  const object = takeKind(tokens);
+  const ifExists = tokens.take('IF EXISTS');
+  const names = tokens.list(() => tokens.name(nameOfKind(object)));
+  const behavior = tokens.take('CASCADE') ? 'cascade' : tokens.take('RESTRICT') ? 'restrict' : undefined;
+  return {kind: 'drop', object, ifExists, names, behavior};
+}
+
+/** Behind ALTER. */
+export function parseAlter(tokens: TokenStream): Statement {
+  const {position} = tokens;
+  const object = takeKind(tokens);
+  const ifExists = tokens.take('IF EXISTS');
+  const name = tokens.name(nameOfKind(object));
+  if (tokens.take('RENAME TO')) {
+    return {kind: 'rename', object, ifExists, name, to: tokens.identifier(nameOfKind(object))};
+  }
+  if (tokens.take('OWNER TO')) return {kind: 'changeOwner', object, ifExists, name, owner: parseRole(tokens)};
+  switch (object) {
+    case 'sink':
+      if (tokens.take('SET')) return parseAlterSink(tokens, ifExists, name, 'set');
+      if (tokens.take('RESET')) return parseAlterSink(tokens, ifExists, name, 'reset');
+      throw tokens.unexpected('one of SET FROM or RENAME TO or OWNER TO');
+    case 'connection':
+      return parseAlterConnection(tokens, ifExists, name);
+    case 'secret':
+      if (!tokens.take('AS')) throw tokens.unexpected('one of AS or RENAME TO or OWNER TO');
+      return {kind: 'alterSecret', ifExists, name, value: parseSecretExpression(tokens)};
+    case 'cluster':
+      return parseAlterCluster(tokens, ifExists, name);
+    case 'clusterReplica':
+      throw tokens.unexpected('one of RENAME TO or OWNER TO');
+    case 'source':
+      while (tokens.kind !== 'end') tokens.skip();
+      return {kind: 'unsupported', what: 'sources are', at: position};
+  }
+}
+
+/** Behind COMMENT. */
+export function parseComment(tokens: TokenStream): Comment {
+  tokens.expect('ON');
+  const object = takeKind(tokens);
+  const name = tokens.name(nameOfKind(object));
+  tokens.expect('IS');
+  return {kind: 'comment', object, name, text: tokens.take('NULL') ? null : tokens.string('string literal or NULL')};
+}
+
+const PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'CREATE', 'USAGE'];
+
+/** Behind GRANT or REVOKE. */
+export function parseGrant(tokens: TokenStream, kind: 'grant' | 'revoke'): Grant {
+  const privileges = parsePrivileges(tokens);
+  tokens.expect('ON');
+  const object = takeKind(tokens);
+  if (object !== 'connection' && object !== 'secret' && object !== 'cluster') {
+    throw tokens.unexpected('one of CLUSTER or CONNECTION or SECRET');
+  }
+  const names = tokens.list(() => tokens.name(nameOfKind(object)));
+  tokens.expect(kind === 'grant' ? 'TO' : 'FROM');
+  const roles = tokens.list(() => parseRole(tokens));
+  return {kind, object, privileges, names, roles};
+}
+
+function parsePrivileges(tokens: TokenStream): string[] {
+  if (tokens.take('ALL')) {
+    tokens.take('PRIVILEGES');
+    return [];
+  }
+  return tokens.list(() => {
+    const privilege = PRIVILEGES.find(word => tokens.take(word));
+    if (privilege === undefined) throw tokens.unexpected(`one of ALL or ${PRIVILEGES.join(' or ')}`);
+    return privilege;
+  });
+}
+
+const SESSION_ROLES = ['current_user', 'current_role', 'session_user'] as const;
+
+function parseRole(tokens: TokenStream): Role {
+  const session = SESSION_ROLES.find(role => tokens.take(role.toUpperCase()));
+  return session === undefined ? {name: tokens.identifier('role name')} : {session};
+}
+
+/** Behind SET. */
+export function parseSet(tokens: TokenStream): SetVariable {
+  const scope = tokens.take('LOCAL') ? 'local' : 'session';
+  if (scope === 'session') tokens.take('SESSION');
+  const schema = tokens.sees('SCHEMA');
+  const variable = tokens.identifier('variable name').toLowerCase();
+  // SET SCHEMA 'x' is PostgreSQL's own short form.
+  if (!(schema && tokens.seesString()) && !tokens.takeSymbol('=')) tokens.expect('TO');
+  if (tokens.take('DEFAULT')) return {kind: 'setVariable', scope, variable, values: undefined};
+  return {kind: 'setVariable', scope, variable, values: tokens.list(() => parseSetting(tokens))};
+}
+
+function parseSetting(tokens: TokenStream): string {
+  if (tokens.seesString()) return tokens.string();
+  const sign = tokens.takeSymbol('-') ? '-' : '';
+  if (tokens.kind === 'number') {
+    const digits = tokens.source();
+    tokens.skip();
+    return sign + digits;
+  }
+  for (const word of ['true', 'false', 'on']) if (tokens.take(word.toUpperCase())) return word;
+  return tokens.identifier('value');
+}
+
+/** Behind RESET. */
+export function parseReset(tokens: TokenStream): ResetVariable {
+  return {kind: 'resetVariable', variable: tokens.identifier('variable name').toLowerCase()};
+}

@@ -1,0 +1,103 @@
+import {SqlError} from '../base/sql-error.ts';
+import {
+  type ConnectionDescription,
+  createConnection,
+  describeConnection,
+  describeSecret,
+  type ItemDescription,
+  type SqlPart,
+} from '../catalog/commands.ts';
+import type {CreateConnection, Name} from '../sql/ast.ts';
+import {CONNECTION_TYPES, CONNECTION_WITH_OPTIONS} from '../sql/options/connection.ts';
+import {readOptions} from '../sql/options/describe.ts';
+import {probeBrokers} from '../targets/kafka/probe.ts';
+import {ask, describe, notYet, objectName} from './ask.ts';
+import {createSqlParts} from './create-sql.ts';
+import {type CheckedKafkaConnection, checkKafkaConnection} from './kafka-connection.ts';
+import {checkOtherConnection} from './other-connections.ts';
+import {reportTaken} from './report-taken.ts';
+import type {Plan, StatementContext} from './statement.ts';
+
+/** How long a statement waits for the metadata of a Kafka cluster. */
+export const PROBE_TIMEOUT_MS = 10_000;
+
+export function planCreateConnection(statement: CreateConnection): Plan {
+  return {kind: 'run', tag: 'CREATE CONNECTION', run: context => run(statement, context)};
+}
+
+async function run(statement: CreateConnection, context: StatementContext): Promise<void> {
+  checkOptionsFit(statement);
+  if (statement.type !== 'kafka') {
+    checkOtherConnection(statement);
+    throw notYet(`${CONNECTION_TYPES[statement.type].title} connections are`);
+  }
+  const checked = checkKafkaConnection(statement);
+  const references = await resolveNames(checked, context);
+  refuseWhatDoesNotRunYet(checked);
+  if (await reportTaken(context, statement.name, statement.ifNotExists)) return;
+
+  const {VALIDATE: validate = true} = readOptions(CONNECTION_WITH_OPTIONS, statement.with);
+  if (validate) {
+    const {brokers} = checked;
+    await context.outside(signal => probeBrokers(brokers, {signal, timeoutMs: PROBE_TIMEOUT_MS}));
+  }
+  const {options} = checked;
+  references.set(statement.name, {ref: 'self'});
+  const shown: CreateConnection = {...statement, ifNotExists: false, with: []};
+  await ask(
+    context,
+    createConnection({
+      name: objectName(statement.name),
+      ifNotExists: statement.ifNotExists,
+      options: {
+        type: 'kafka',
+        brokers: checked.brokers,
+        securityProtocol: checked.securityProtocol,
+        progressTopic: options['PROGRESS TOPIC'],
+        progressTopicReplicationFactor: options['PROGRESS TOPIC REPLICATION FACTOR'],
+      },
+      createSql: createSqlParts(shown, references),
+    }),
+  );
+}
+
+function checkOptionsFit({type, options}: CreateConnection): void {
+  const {title, options: own} = CONNECTION_TYPES[type];
+  const foreign = options.filter(({name}) => !Object.hasOwn(own, name));
+  if (foreign.length === 0) return;
+  const names = foreign.map(({name}) => name).join(', ');
+  throw new SqlError('42601', `${title} connections do not support ${names} values`, {position: foreign[0].at});
+}
+
+const TYPE_TITLES = {'ssh-tunnel': 'an SSH', aws: 'an AWS', 'aws-privatelink': 'an AWS PRIVATELINK'} as const;
+
+async function resolveNames(
+  {connections, secrets}: CheckedKafkaConnection,
+  context: StatementContext,
+): Promise<Map<Name, SqlPart>> {
+  const references = new Map<Name, SqlPart>();
+  for (const name of secrets) {
+    const {id} = await describe<ItemDescription>(context, describeSecret(objectName(name), 'usage'), name.at);
+    references.set(name, {ref: 'item', id});
+  }
+  for (const {name, type} of connections) {
+    const found = await describe<ConnectionDescription>(context, describeConnection(objectName(name)), name.at);
+    if ((found.definition.type as string) !== type) {
+      throw new SqlError('42809', `${found.name} is not ${TYPE_TITLES[type]} connection`, {position: name.at});
+    }
+    references.set(name, {ref: 'item', id: found.id});
+  }
+  return references;
+}
+
+function refuseWhatDoesNotRunYet({securityProtocol, connections}: CheckedKafkaConnection): void {
+  if (connections.length > 0)
+    throw notYet('tunnels and AWS connections of Kafka connections are', connections[0].name.at);
+  if (securityProtocol !== 'PLAINTEXT') {
+    throw notYet(
+      `security protocol ${securityProtocol} of Kafka connections is`,
+      undefined,
+      "For brokers without TLS and passwords write SECURITY PROTOCOL = 'PLAINTEXT'.",
+    );
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The statements of ours: what each checks, changes in the catalog, and answers. One file per statement (or family of small ones);
+ * this one leads from the text to the plan. Promises: nothing is decided here about privileges (the catalog's server functions do
+ * that in the session's own transaction), and nothing happens outside of PostgreSQL except through `StatementContext.outside`.
+ */
+import type {Statement} from '../sql/ast.ts';
+import {familyOf} from '../sql/classify.ts';
+import type {LexicalOptions} from '../sql/lexer.ts';
+import {kindKeywords} from '../sql/parse-objects.ts';
+import {parseStatement} from '../sql/parser.ts';
+import {notYet, refuse} from './ask.ts';
+import {planAlterCluster, planCreateCluster} from './clusters.ts';
+import {planCreateConnection} from './create-connection.ts';
+import {planCreateSink} from './create-sink.ts';
+import {planDrop} from './drop.ts';
+import {planAlterSecret, planCreateSecret} from './secrets.ts';
+import {planResetVariable, planSetVariable, planShowVariable} from './session-variables.ts';
+import {planShowCreate} from './show-create.ts';
+import {planShowList} from './show-list.ts';
+import type {Plan} from './statement.ts';
+import {planValidateConnection} from './validate-connection.ts';
+
+/** Implements `PlanStatement`. */
+export function planStatement(text: string, options?: LexicalOptions): Plan | undefined {
+  const family = familyOf(text, undefined, options);
+  return family === undefined ? undefined : planOf(parseStatement(text, family, options));
+}
+
+function planOf(statement: Statement): Plan | undefined {
+  switch (statement.kind) {
+    case 'createSink':
+      return planCreateSink(statement);
+    case 'createConnection':
+      return planCreateConnection(statement);
+    case 'validateConnection':
+      return planValidateConnection(statement);
+    case 'createSecret':
+      return planCreateSecret(statement);
+    case 'alterSecret':
+      return planAlterSecret(statement);
+    case 'createCluster':
+      return planCreateCluster(statement);
+    case 'alterClusterOptions':
+      return planAlterCluster(statement);
+    case 'drop':
+      return planDrop(statement);
+    case 'showList':
+      return planShowList(statement);
+    case 'showCreate':
+      return planShowCreate(statement);
+    case 'showVariable':
+      return planShowVariable(statement);
+    case 'setVariable':
+      return planSetVariable(statement);
+    case 'resetVariable':
+      return planResetVariable(statement);
+    case 'alterSinkSetFrom':
+      return refuse('ALTER SINK', notYet('ALTER SINK … SET FROM is', statement.from.at));
+    case 'alterSinkOptions': {
+      const what = statement.action === 'set' ? 'ALTER SINK SET options' : 'ALTER SINK RESET option';
+      return refuse('ALTER SINK', notYet(what, statement.options[0]?.at));
+    }
+    case 'alterConnection':
+      return refuse('ALTER CONNECTION', notYet('ALTER CONNECTION is'));
+    case 'createClusterReplica':
+      return refuse(
+        'CREATE CLUSTER REPLICA',
+        notYet(
+          'CREATE CLUSTER REPLICA is',
+          undefined,
+          'A cluster is one process; ALTER CLUSTER … SET (REPLICATION FACTOR …) starts and stops it.',
+        ),
+      );
+    case 'swapCluster':
+      return refuse('ALTER CLUSTER', notYet('ALTER CLUSTER … SWAP WITH is'));
+    case 'rename':
+      return refuse(
+        `ALTER ${kindKeywords(statement.object)}`,
+        notYet(`ALTER ${kindKeywords(statement.object)} … RENAME is`),
+      );
+    case 'changeOwner':
+      return refuse(
+        `ALTER ${kindKeywords(statement.object)}`,
+        notYet(`ALTER ${kindKeywords(statement.object)} … OWNER is`),
+      );
+    case 'comment':
+      return refuse('COMMENT', notYet(`COMMENT ON ${kindKeywords(statement.object)} is`));
+    case 'grant':
+    case 'revoke':
+      return refuse(
+        statement.kind.toUpperCase(),
+        notYet(`${statement.kind.toUpperCase()} ON ${kindKeywords(statement.object)} is`),
+      );
+    case 'explainSchema':
+      return refuse('EXPLAIN', notYet('EXPLAIN SCHEMA is'));
+    case 'unsupported':
+      return refuse('SELECT', notYet(statement.what, statement.at, statement.hint));
+  }
+}

@@ -1,0 +1,121 @@
+import {SqlError} from '../base/sql-error.ts';
+import type {ResetVariable, SetVariable, ShowVariable} from '../sql/ast.ts';
+import {quoteName, quoteText} from '../sql/quote.ts';
+import {isSessionVariable, SESSION_VARIABLES, type SessionVariable} from '../sql/variables.ts';
+import {refuse} from './ask.ts';
+import type {Plan} from './statement.ts';
+
+/** Behind every path of a user, so that `mz_sinks` is found without its schema; SHOW hides it. */
+const CATALOG_SCHEMA = 'mz_catalog';
+
+export function planShowVariable({variable}: ShowVariable): Plan {
+  return {kind: 'rewrite', sql: `SELECT ${shown(variable)} AS ${quoteName(variable)}`};
+}
+
+function shown(variable: string): string {
+  switch (variable) {
+    case 'database':
+      return 'pg_catalog.current_database()::text';
+    case 'schema':
+      return 'pg_catalog.current_schema()::text';
+    case 'mz_version':
+      return 'mz_catalog.mz_version()';
+    case 'search_path':
+      return `pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), '(^|, *)${CATALOG_SCHEMA}$', '')`;
+    default: {
+      const {default: value} = SESSION_VARIABLES[variable as keyof typeof SESSION_VARIABLES];
+      // A setting of a rolled back SET LOCAL stays behind as an empty text.
+      return `COALESCE(NULLIF(pg_catalog.current_setting('sluice.${variable}', true), ''), ${quoteText(value)})`;
+    }
+  }
+}
+
+/** Undefined: PostgreSQL knows the variable and the value. */
+export function planSetVariable({scope, variable, values}: SetVariable): Plan | undefined {
+  const set = scope === 'local' ? 'SET LOCAL' : 'SET';
+  if (variable === 'search_path' || variable === 'schema') return planSetPath(set, variable, values);
+  if (variable === 'transaction_isolation') return planSetIsolation(set, values);
+  if (variable === 'database') return planSetDatabase(values);
+  if (!isSessionVariable(variable)) return undefined;
+  if (values === undefined) return {kind: 'rewrite', sql: `${set} sluice.${variable} TO DEFAULT`};
+  let sql: string;
+  try {
+    sql = `${set} sluice.${variable} TO ${quoteText(normalValue(variable, SESSION_VARIABLES[variable], values))}`;
+  } catch (error) {
+    if (error instanceof SqlError) return refuse('SET', error);
+    throw error;
+  }
+  return variable === 'cluster' ? planSetCluster(sql, values[0]) : {kind: 'rewrite', sql};
+}
+
+export function planResetVariable({variable}: ResetVariable): Plan {
+  const name = variable === 'schema' || variable === 'search_path' ? 'search_path' : variable;
+  const ours = isSessionVariable(name) || name === 'database';
+  return {kind: 'rewrite', sql: ours ? `RESET sluice.${name}` : `RESET ${name}`};
+}
+
+function planSetPath(set: string, variable: string, values: readonly string[] | undefined): Plan {
+  if (values === undefined) return {kind: 'rewrite', sql: `${set} search_path TO DEFAULT`};
+  if (variable === 'schema' && values.length !== 1) {
+    return refuse('SET', new SqlError('22023', 'SET schema takes only one argument'));
+  }
+  const path = values.includes(CATALOG_SCHEMA) ? values : [...values, CATALOG_SCHEMA];
+  return {kind: 'rewrite', sql: `${set} search_path TO ${path.map(quoteText).join(', ')}`};
+}
+
+const ISOLATION_OF_OTHERS = ['strict serializable', 'strong session serializable', 'strict linearizable'];
+
+/** What PostgreSQL does not know is kept and changes nothing: the level stays PostgreSQL's own. */
+function planSetIsolation(set: string, values: readonly string[] | undefined): Plan | undefined {
+  const value = values?.join(' ').toLowerCase();
+  if (value === undefined || !ISOLATION_OF_OTHERS.includes(value)) return undefined;
+  return {kind: 'rewrite', sql: `${set} sluice.transaction_isolation TO ${quoteText(value)}`};
+}
+
+function planSetDatabase(values: readonly string[] | undefined): Plan {
+  return {
+    kind: 'run',
+    tag: 'SET',
+    run: async context => {
+      if (values === undefined) return;
+      const {rows} = await context.query('SELECT pg_catalog.current_database() = $1', [values[0]]);
+      if (rows[0][0] === 't') return;
+      throw new SqlError('0A000', 'a session cannot change its database', {
+        hint: `Connect to database "${values[0]}".`,
+      });
+    },
+  };
+}
+
+function planSetCluster(sql: string, name: string): Plan {
+  return {
+    kind: 'run',
+    tag: 'SET',
+    run: async context => {
+      await context.query(sql);
+      const {rows} = await context.query('SELECT 1 FROM mz_catalog.mz_clusters WHERE name = $1', [name]);
+      if (rows.length > 0) return;
+      context.notice({severity: 'NOTICE', code: 'MZ007', message: `cluster "${name}" does not exist`});
+    },
+  };
+}
+
+const TRUE = ['on', 'true', 't', 'yes', 'y', '1'];
+const FALSE = ['off', 'false', 'f', 'no', 'n', '0'];
+
+/** As SHOW will give it back. Throws 22023. */
+function normalValue(name: string, {type, fixed, default: only}: SessionVariable, values: readonly string[]): string {
+  const [value] = values;
+  if (values.length > 1) throw new SqlError('22023', `SET ${name} takes only one argument`);
+  if (type === 'text') return value;
+  if (type === 'integer') {
+    if (/^\d{1,18}$/.test(value)) return value;
+    throw new SqlError('22023', `parameter "${name}" requires a "integer" value`);
+  }
+  const lower = value.toLowerCase();
+  const normal = TRUE.includes(lower) ? 'on' : FALSE.includes(lower) ? 'off' : undefined;
+  if (normal === undefined) throw new SqlError('22023', `parameter "${name}" requires a "boolean" value`);
+  if (fixed === true && normal !== only)
+    throw new SqlError('22023', `parameter "${name}" can only be set to "${only}"`);
+  return normal;
+}

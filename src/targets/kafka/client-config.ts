@@ -1,0 +1,118 @@
+import type {CompressionType, KafkaConnectionDefinition, SinkDefinition} from '../../catalog/definitions.ts';
+
+/** Names by which a sink is known to the brokers (kafka-sink sheet, section 4.3). One writing process per transactional id. */
+export interface KafkaIds {
+  readonly clientId: string;
+  readonly transactionalId: string;
+  /** Only a label: partitions are assigned by hand and no offsets are committed. */
+  readonly progressGroupId: string;
+}
+
+export function kafkaIds(sink: SinkDefinition, environmentId: string): KafkaIds {
+  const {target} = sink;
+  const clientId = `materialize-${environmentId}-${target.connection.id}-${sink.id}`;
+  if (target.legacyIds) {
+    return {
+      clientId,
+      transactionalId: `mz-producer-${sink.id}-0`,
+      progressGroupId: `materialize-bootstrap-sink-${sink.id}`,
+    };
+  }
+  return {
+    clientId,
+    transactionalId: target.transactionalIdPrefix + clientId,
+    progressGroupId: target.progressGroupIdPrefix + clientId,
+  };
+}
+
+/** In milliseconds. */
+export interface KafkaTimeouts {
+  readonly connect: number;
+  readonly init: number;
+  readonly admin: number;
+  /** How long brokers may take to hear of a new topic. One that is missing for longer after it was seen is gone. */
+  readonly propagation: number;
+  /** A rolling restart of three brokers made a commit take 13.7 s. */
+  readonly commit: number;
+  readonly abort: number;
+  /** `transaction.timeout.ms`: the broker aborts what is open for longer, and until then it holds other readers back. */
+  readonly transaction: number;
+  /** Above `transaction`, because reading waits for other sinks' open transactions. */
+  readonly readProgress: number;
+}
+
+export const DEFAULT_TIMEOUTS: KafkaTimeouts = {
+  connect: 10_000,
+  init: 30_000,
+  admin: 10_000,
+  propagation: 10_000,
+  commit: 30_000,
+  abort: 10_000,
+  transaction: 60_000,
+  readProgress: 90_000,
+};
+
+/**
+ * What the client sends in one piece; the broker's and the topic's limits come on top. It must stay below the queue's size
+ * in bytes, or a larger message would wait for room for ever.
+ */
+export const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
+export const MAX_BATCH_BYTES = 1_000_000;
+
+type ClientConfig = Readonly<Record<string, string | number | boolean>>;
+
+export function commonConfig(brokers: readonly string[], clientId: string): ClientConfig {
+  return {
+    'bootstrap.servers': brokers.join(','),
+    'client.id': clientId,
+    'security.protocol': 'plaintext',
+    // A topic that is gone must stay gone: created anew by a mere metadata request it would hide the loss.
+    'allow.auto.create.topics': false,
+    'socket.keepalive.enable': true,
+    // librdkafka's own is 10 s: too long after a broker has come back.
+    'reconnect.backoff.max.ms': 1_000,
+    log_level: 5,
+  };
+}
+
+export interface ProducerSettings {
+  readonly connection: KafkaConnectionDefinition;
+  readonly ids: KafkaIds;
+  readonly compression: CompressionType;
+  readonly batchBytes: number;
+  readonly timeouts: KafkaTimeouts;
+}
+
+export function producerConfig({connection, ids, compression, batchBytes, timeouts}: ProducerSettings): ClientConfig {
+  return {
+    ...commonConfig(connection.brokers, ids.clientId),
+    'transactional.id': ids.transactionalId,
+    'transaction.timeout.ms': timeouts.transaction,
+    'compression.codec': compression,
+    'topic.metadata.propagation.max.ms': timeouts.propagation,
+    // Does not delay a commit, which flushes; but it lets batches fill.
+    'linger.ms': 10,
+    'batch.num.messages': 10_000,
+    // A whole batch is refused when it is larger than the topic allows, even if every message in it is small.
+    'batch.size': batchBytes,
+    'message.max.bytes': MAX_MESSAGE_BYTES,
+    // The bound of memory: the one in kB counts values only.
+    'queue.buffering.max.messages': 100_000,
+    'queue.buffering.max.kbytes': 65_536,
+  };
+}
+
+export function readerConfig(connection: KafkaConnectionDefinition, ids: KafkaIds): ClientConfig {
+  return {
+    ...commonConfig(connection.brokers, ids.clientId),
+    'group.id': ids.progressGroupId,
+    'isolation.level': 'read_committed',
+    'enable.partition.eof': true,
+    'enable.auto.commit': false,
+    'enable.auto.offset.store': false,
+    // Where retention has cut records off, reading begins with what is left.
+    'auto.offset.reset': 'earliest',
+    'fetch.wait.max.ms': 10,
+    'queued.max.messages.kbytes': 16_384,
+  };
+}

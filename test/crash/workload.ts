@@ -1,0 +1,160 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import type pg from 'pg';
+
+/** A repeatable source of numbers: 32-bit xorshift. */
+export class Dice {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed | 0 || 1;
+  }
+
+  /** 0 … limit - 1. */
+  below(limit: number): number {
+    this.#state ^= this.#state << 13;
+    this.#state ^= this.#state >>> 17;
+    this.#state ^= this.#state << 5;
+    return (this.#state >>> 0) % limit;
+  }
+
+  chance(percent: number): boolean {
+    return this.below(100) < percent;
+  }
+}
+
+/**
+ * Tables of the test. `ledger` is the reference: a trigger appends, in the same transaction, what each statement did to each row,
+ * in the form that the topic must have, computed by PostgreSQL.
+ */
+export const SCHEMA = `
+CREATE TABLE orders (
+  id bigint PRIMARY KEY,
+  rev text NOT NULL,
+  amount numeric(12,2),
+  placed timestamptz,
+  paid boolean,
+  doc jsonb,
+  note text
+);
+CREATE TABLE ledger (
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  key bigint NOT NULL,
+  before jsonb,
+  after jsonb
+);
+CREATE FUNCTION as_expected(o orders) RETURNS jsonb LANGUAGE sql AS $$
+  SELECT jsonb_build_object('id', o.id, 'rev', o.rev, 'amount', o.amount::text,
+    'placed', trunc(extract(epoch FROM o.placed) * 1000)::text || '.' || lpad(((extract(epoch FROM o.placed) * 1000000)::bigint % 1000)::text, 3, '0'),
+    'paid', o.paid, 'doc', o.doc, 'note', o.note)
+$$;
+CREATE FUNCTION keep_ledger() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP <> 'INSERT' AND (TG_OP = 'DELETE' OR OLD.id <> NEW.id) THEN
+    INSERT INTO ledger (key, before) VALUES (OLD.id, as_expected(OLD));
+  END IF;
+  IF TG_OP <> 'DELETE' AND (TG_OP = 'INSERT' OR OLD.id <> NEW.id) THEN
+    INSERT INTO ledger (key, after) VALUES (NEW.id, as_expected(NEW));
+  ELSIF TG_OP = 'UPDATE' THEN
+    INSERT INTO ledger (key, before, after) VALUES (NEW.id, as_expected(OLD), as_expected(NEW));
+  END IF;
+  RETURN NULL;
+END
+$$;
+CREATE TRIGGER keep_ledger AFTER INSERT OR UPDATE OR DELETE ON orders FOR EACH ROW EXECUTE FUNCTION keep_ledger();
+`;
+
+export interface WriterOptions {
+  readonly seed: number;
+  /** Keys of this writer: multiples of `writers`, plus this. Writers also touch each other's keys, now and then. */
+  readonly number: number;
+  readonly writers: number;
+  readonly keys: number;
+  readonly connect: () => Promise<pg.Client>;
+  readonly signal: AbortSignal;
+  /** Milliseconds between two transactions: the load, not a wait. */
+  readonly pauseMs: number;
+}
+
+/** Writes random transactions until aborted, through whatever happens to the server. Returns how many it saw committed. */
+export async function runWriter(options: WriterOptions): Promise<number> {
+  const dice = new Dice(options.seed * 7919 + options.number);
+  let committed = 0;
+  let client: pg.Client | undefined;
+  let turn = 0;
+  while (!options.signal.aborted) {
+    try {
+      client ??= await options.connect();
+      await transaction(client, dice, options, `${options.seed}-${options.number}-${turn++}`);
+      committed++;
+    } catch {
+      // Its outcome does not matter: the ledger knows.
+      const broken = client;
+      client = undefined;
+      await broken?.end().catch(() => undefined);
+      await sleep(100);
+    }
+    await sleep(options.pauseMs);
+  }
+  await client?.end().catch(() => undefined);
+  return committed;
+}
+
+async function transaction(client: pg.Client, dice: Dice, options: WriterOptions, label: string): Promise<void> {
+  const key = () => {
+    const writer = dice.chance(5) ? dice.below(options.writers) : options.number;
+    return writer + options.writers * dice.below(options.keys);
+  };
+  await client.query('BEGIN');
+  await client.query("SET LOCAL lock_timeout = '2s'");
+  const steps = dice.chance(2) ? 400 : 1 + dice.below(12);
+  let savepoint = false;
+  for (let step = 0; step < steps; step++) {
+    if (dice.chance(8)) {
+      if (savepoint) await client.query(dice.chance(50) ? 'ROLLBACK TO s' : 'RELEASE s');
+      else await client.query('SAVEPOINT s');
+      savepoint = !savepoint;
+    }
+    await change(client, dice, key, `${label}-${step}`);
+  }
+  if (dice.chance(5)) {
+    const name = `crash-${label}`;
+    await client.query(`PREPARE TRANSACTION '${name}'`);
+    await client.query(dice.chance(20) ? `ROLLBACK PREPARED '${name}'` : `COMMIT PREPARED '${name}'`);
+  } else {
+    await client.query(dice.chance(5) ? 'ROLLBACK' : 'COMMIT');
+  }
+}
+
+async function change(client: pg.Client, dice: Dice, key: () => number, rev: string): Promise<void> {
+  const row = [
+    key(),
+    rev,
+    `${dice.below(100_000)}.${dice.below(90) + 10}`,
+    new Date(1_700_000_000_000 + dice.below(1_000_000_000)),
+    dice.chance(50),
+    JSON.stringify({n: dice.below(1000), s: 'ü"\\\n', a: [1, null, {}]}),
+    // Sometimes long enough to be stored outside of the row, so that later updates do not repeat it.
+    dice.chance(10) ? `${rev} `.repeat(1 + dice.below(600)) : dice.chance(10) ? null : `note ${rev}`,
+  ];
+  const kind = dice.below(100);
+  if (kind < 50) {
+    await client.query(
+      `INSERT INTO orders VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE
+       SET rev = excluded.rev, amount = excluded.amount, paid = excluded.paid`,
+      row,
+    );
+  } else if (kind < 65) {
+    await client.query('UPDATE orders SET rev = $2, note = $3 WHERE id = $1', [row[0], rev, row[6]]);
+  } else if (kind < 70) {
+    // Changes nothing: no message.
+    await client.query('UPDATE orders SET rev = rev WHERE id = $1', [row[0]]);
+  } else if (kind < 80) {
+    await client.query(
+      'UPDATE orders SET id = $2, rev = $3 WHERE id = $1 AND NOT EXISTS (SELECT FROM orders WHERE id = $2)',
+      [row[0], key(), rev],
+    );
+  } else {
+    await client.query('DELETE FROM orders WHERE id = $1', [row[0]]);
+  }
+}
