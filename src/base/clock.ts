@@ -4,13 +4,14 @@ import {setImmediate, setTimeout} from 'node:timers/promises';
 export interface Clock {
   /** Milliseconds since some moment; never goes back. */
   now(): number;
-  sleep(ms: number): Promise<void>;
+  /** Rejects when the signal is aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Lets everything run that waits for the event loop: timers, sockets, other sinks. */
   turn(): Promise<void>;
 }
 
 export const systemClock: Clock = {
   now: () => performance.now(),
-  sleep: ms => setTimeout(ms),
+  sleep: (ms, signal) => setTimeout(ms, undefined, {signal}),
   turn: () => setImmediate(),
 };

@@ -1,6 +1,7 @@
 import {rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {Logger} from 'pino';
+import {systemClock} from '../base/clock.ts';
 import type {Lsn} from '../base/lsn.ts';
 import type {ObjectId, SinkDefinition, SinkStatisticsDelta} from '../catalog/definitions.ts';
 import {WorkerCatalog} from '../catalog/worker-catalog.ts';
@@ -198,6 +199,7 @@ export class SinkFleet {
       confirmed: await clusterLog.earliest(),
       queueBytes: QUEUE_BYTES,
       log,
+      clock: systemClock,
       random: Math.random,
       onFailure: (intake, error) => this.#runners.get(intake.definition.id)?.fail(error),
       onBoundary: () => {
@@ -239,7 +241,7 @@ export class SinkFleet {
       timeline: clusterLog.identity.timeline,
       spillDirectory: join(spillDirectory, 'changes'),
       log,
-      now: () => performance.now(),
+      clock: systemClock,
       random: Math.random,
       tuning,
       createTarget: (definition): Target => createTarget(definition, this.#environmentId, log),

@@ -1,5 +1,5 @@
-import {setTimeout as sleep} from 'node:timers/promises';
 import type {Logger} from 'pino';
+import type {Clock} from '../base/clock.ts';
 import {crashPoint} from '../base/crash-point.ts';
 import type {Lsn} from '../base/lsn.ts';
 import type {SinkDefinition, SinkStatus} from '../catalog/definitions.ts';
@@ -18,7 +18,7 @@ export interface SinkHost {
   readonly timeline: number;
   readonly spillDirectory: string;
   readonly log: Logger;
-  readonly now: () => number;
+  readonly clock: Clock;
   readonly random: () => number;
   readonly tuning: SinkTuning;
   createTarget(definition: SinkDefinition): Target;
@@ -128,12 +128,12 @@ export class SinkRunner {
   async #run(): Promise<void> {
     let attempt = 0;
     while (!this.#stopped) {
-      const startedAt = this.#host.now();
+      const startedAt = this.#host.clock.now();
       try {
         await this.#live();
       } catch (error) {
         if (this.#stopped) break;
-        if (this.#host.now() - startedAt > 60_000) attempt = 0;
+        if (this.#host.clock.now() - startedAt > 60_000) attempt = 0;
         await this.#afterError(error, attempt++);
       }
     }
@@ -154,7 +154,7 @@ export class SinkRunner {
     if (react === 'stall' || react === 'retry' || attempt > 0) {
       await host.report(this.definition.id, 'stalled', explain(error));
     }
-    await sleep(waitMs, undefined, {signal: this.#stopping.signal}).catch(() => undefined);
+    await host.clock.sleep(waitMs, this.#stopping.signal).catch(() => undefined);
   }
 
   /** A column that seems to be gone or mixed up may have been renamed since the names were read: then the new names decide. */
@@ -195,7 +195,7 @@ export class SinkRunner {
           withRows: definition.snapshot,
           spoolBytes: host.tuning.spoolBytes,
           blocksPerCommit: host.tuning.blocksPerCommit,
-          now: host.now,
+          now: host.clock.now,
           signal: this.#stopping.signal,
           onCommitted: () => this.#count(target, true),
         });
@@ -217,7 +217,7 @@ export class SinkRunner {
         target,
         intake,
         progress,
-        now: host.now,
+        now: host.clock.now,
         ...host.tuning,
         onCommitted: (committed, position) => {
           this.#count(target, true);

@@ -1,5 +1,5 @@
-import {setTimeout as sleep} from 'node:timers/promises';
 import type {Logger} from 'pino';
+import type {Clock} from '../base/clock.ts';
 import {crashPoint} from '../base/crash-point.ts';
 import {formatLsn, type Lsn} from '../base/lsn.ts';
 import {AckGate} from '../changes/ack-gate.ts';
@@ -40,6 +40,7 @@ export interface StreamHostOptions {
   /** Bytes that all sinks together may have waiting before the stream is paused; it goes on at half of it. */
   readonly queueBytes: number;
   readonly log: Logger;
+  readonly clock: Clock;
   readonly random: () => number;
   /** The sink's intake is detached; its runner has to begin again with this error. */
   readonly onFailure: (intake: SinkIntake, error: unknown) => void;
@@ -225,7 +226,7 @@ export class StreamHost {
   }
 
   async #afterError(error: unknown, attempt: number): Promise<void> {
-    const {source, log, random} = this.#options;
+    const {source, log, clock, random} = this.#options;
     log.warn({err: error}, 'change stream ended');
     const reason = isTransient(error) ? await source.diagnose().catch(() => undefined) : error;
     if (reason !== undefined) {
@@ -235,6 +236,6 @@ export class StreamHost {
       }
       for (const resolve of this.#joined.splice(0)) resolve();
     }
-    await sleep(backOffMs(attempt, random));
+    await clock.sleep(backOffMs(attempt, random));
   }
 }
