@@ -106,7 +106,8 @@ test.each([
   } catch (error) {
     if (!(error instanceof SqlError)) throw error;
   }
-  expect(performance.now() - begun).toBeLessThan(2000);
+  // Twenty milliseconds where the time grows with the length, many minutes where it grows with its square.
+  expect(performance.now() - begun).toBeLessThan(20_000);
 });
 
 test('no error about a secret repeats what was typed', () => {

