@@ -4,7 +4,12 @@ import {SqlError} from './sql-error.ts';
 
 function lines(readable: boolean, level = 'info') {
   const written: string[] = [];
-  const log = createLogger({level, name: 'test', readable, destination: {write: line => written.push(line)}});
+  const log = createLogger({
+    level,
+    name: 'test',
+    format: readable ? 'text' : 'json',
+    destination: {write: line => written.push(line)},
+  });
   return {log, written};
 }
 

@@ -5,29 +5,36 @@ import {SqlError} from './sql-error.ts';
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+export const LOG_FORMATS = ['auto', 'text', 'json'] as const;
+/** `auto`: text where standard error is a terminal, JSON elsewhere. */
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
 export interface LogOptions {
   readonly level: string;
-  /** Which process speaks: `sluice`, `worker u1`. */
+  /** Which process speaks: `sluice`, `worker`. */
   readonly name: string;
+  /** Fields of every line besides: `cluster`. */
+  readonly fields?: Readonly<Record<string, string>> | undefined;
   /** Where lines go instead of standard error. */
   readonly destination?: pino.DestinationStream | undefined;
-  /** Lines for a person instead of JSON. Default: whether standard error is a terminal. */
-  readonly readable?: boolean | undefined;
+  /** Default: `auto`. */
+  readonly format?: LogFormat | undefined;
 }
 
 const HIDDEN = '[hidden]';
 /** Fields of these names are hidden wherever a caller may put them by mistake: at the top or inside one object. */
 const SECRET_FIELDS = ['password', 'passphrase', 'token'];
 
-/** JSON lines on standard error, or readable ones on a terminal. No values of rows, no secrets. */
+/** One line a message on standard error, JSON or for a person. No values of rows, no secrets. */
 export function createLogger(options: LogOptions): Logger {
-  const readable = options.readable ?? process.stderr.isTTY;
+  const {format = 'auto'} = options;
+  const readable = format === 'text' || (format === 'auto' && process.stderr.isTTY);
   const destination = options.destination ?? pino.destination({dest: 2, sync: true});
   return pino(
     {
       name: options.name,
       level: options.level,
-      base: {pid: process.pid},
+      base: {pid: process.pid, ...options.fields},
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: {level: label => ({level: label})},
       serializers: {err: describeError},

@@ -6,7 +6,9 @@ import {SqlError} from '../base/sql-error.ts';
 import {ClusterSupervisor} from '../cluster/supervisor.ts';
 import {checkAttached, parseEngineUrl} from '../engine/attached.ts';
 import type {CLUSTER_OPTIONS} from './command-options.ts';
+import {resolveLoopbackAddress} from './listen-address.ts';
 import {aborted, Closers} from './shutdown.ts';
+import {startConsole} from './start-console.ts';
 
 export interface RunCluster {
   readonly name: string;
@@ -20,13 +22,18 @@ export async function runCluster({name, config, log, signal}: RunCluster): Promi
   if (config.postgres === undefined) {
     throw new SqlError('22023', '--postgres is missing', {hint: 'Give the URL of the PostgreSQL that Sluice runs on.'});
   }
+  const metrics = config['metrics-listen'];
+  const listen = metrics && (await resolveLoopbackAddress('metrics-listen', metrics));
   const engine = parseEngineUrl(config.postgres, process.env);
   for (const warning of await checkAttached(engine)) log.warn(warning);
   const dataDir = resolve(config['data-dir']);
   await mkdir(dataDir, {recursive: true, mode: 0o700});
   const closers = new Closers(log);
   try {
-    const supervisor = new ClusterSupervisor({engine, dataDir, log, only: name});
+    const supervisor = new ClusterSupervisor({engine, dataDir, log, logFormat: config['log-format'], only: name});
+    if (listen !== undefined) {
+      await startConsole({listen, engine, supervisor, sessions: () => undefined, only: name, log, closers});
+    }
     closers.add('cluster', () => supervisor.stop());
     await supervisor.start();
     await aborted(signal);

@@ -1,4 +1,4 @@
-import {LOG_LEVELS} from '../base/log.ts';
+import {LOG_FORMATS, LOG_LEVELS} from '../base/log.ts';
 import type {Options} from '../base/options.ts';
 
 const logLevel = {
@@ -6,6 +6,18 @@ const logLevel = {
   choices: LOG_LEVELS,
   default: 'info',
   text: 'How much is logged to standard error.',
+} as const;
+
+const logFormat = {
+  type: 'choice',
+  choices: LOG_FORMATS,
+  default: 'auto',
+  text: 'How a line of the log looks; auto is text on a terminal and JSON elsewhere.',
+} as const;
+
+const metricsListen = {
+  type: 'address',
+  text: 'Where /metrics and /healthz are served by plain HTTP, on this machine only; off unless given. Port 0 takes any free one.',
 } as const;
 
 /** What `sluice start` takes. */
@@ -36,7 +48,9 @@ export const START_OPTIONS = {
     type: 'secret',
     text: 'Key that encrypts secrets, 64 hexadecimal digits. Without it the file secret.key of the data directory, made at the first start.',
   },
+  'metrics-listen': metricsListen,
   'log-level': logLevel,
+  'log-format': logFormat,
 } as const satisfies Options;
 
 /** What `sluice demo` takes. */
@@ -58,6 +72,7 @@ export const DEMO_OPTIONS = {
     text: 'How long to write before source and topic are compared. Without it until Ctrl-C.',
   },
   'log-level': {...logLevel, default: 'error'},
+  'log-format': logFormat,
 } as const satisfies Options;
 
 /** What `sluice cluster <name>` takes. */
@@ -68,5 +83,7 @@ export const CLUSTER_OPTIONS = {
     default: './sluice-cluster-data',
     text: 'Where large transactions wait on disk. Nothing in it outlives the process.',
   },
+  'metrics-listen': metricsListen,
   'log-level': logLevel,
+  'log-format': logFormat,
 } as const satisfies Options;

@@ -29,6 +29,16 @@ export async function resolveListenAddress(option: string, {host, port}: ListenA
   );
 }
 
+/** The same for what is served to everybody who asks, over plain HTTP: other machines must not reach it. Throws `SqlError`. */
+export async function resolveLoopbackAddress(option: string, {host, port}: ListenAddress): Promise<ListenAddress> {
+  const ip = net.isIP(host) === 0 ? await resolve(option, host) : host;
+  if (isLoopback(ip)) return {host: ip, port};
+  throw new SqlError('55000', `--${option} ${host}:${port} can be reached by other machines`, {
+    detail: 'It is plain HTTP and asks nobody for a password.',
+    hint: 'Listen on 127.0.0.1 and let an agent on this machine collect, or put a reverse proxy with TLS and a password in front.',
+  });
+}
+
 async function resolve(option: string, host: string): Promise<string> {
   try {
     return (await lookup(host)).address;

@@ -1,6 +1,8 @@
-import {readFileSync} from 'node:fs';
 import {Command, Option} from 'commander';
+import type {Logger} from 'pino';
+import {logLastWords} from '../base/last-words.ts';
 import {createLogger} from '../base/log.ts';
+import type {LogFormat, LogLevel} from '../base/log.ts';
 import {environmentName, flagOf, helpOf, parseOptions} from '../base/options.ts';
 import type {Config, Options} from '../base/options.ts';
 import {runCluster} from './cluster.ts';
@@ -9,12 +11,11 @@ import {runDemo} from './demo.ts';
 import {describeFailure} from './report-error.ts';
 import {interruptions, shutdownSignal} from './shutdown.ts';
 import {start} from './start.ts';
-
-const {version} = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {version: string};
+import {VERSION} from './version.ts';
 
 const program = new Command('sluice')
   .description('Keeps Kafka topics in step with SQL, exactly once.')
-  .version(version)
+  .version(VERSION)
   .showHelpAfterError('(sluice --help lists the commands and options)');
 
 /** Ends the process: status 0 when `work` resolves, otherwise 1 with the reason on standard error. */
@@ -29,8 +30,8 @@ function command<O extends Options>(
   for (const [, flag] of flags) subcommand.addOption(flag);
   subcommand.action(async () => {
     try {
-      const given = subcommand.opts<Record<string, string | undefined>>();
-      const values = Object.fromEntries(flags.map(([name, flag]) => [name, given[flag.attributeName()]]));
+      const given = subcommand.opts<Record<string, string | true | undefined>>();
+      const values = Object.fromEntries(flags.map(([name, flag]) => [name, given[flag.attributeName()]?.toString()]));
       const config = parseOptions(options, values, process.env);
       hideSecrets(options, subcommand.name());
       await work(config, subcommand.args);
@@ -40,6 +41,12 @@ function command<O extends Options>(
       process.exit(1);
     }
   });
+}
+
+function logOf(config: {readonly 'log-level': LogLevel; readonly 'log-format': LogFormat}): Logger {
+  const log = createLogger({level: config['log-level'], format: config['log-format'], name: 'sluice'});
+  logLastWords(log);
+  return log;
 }
 
 /** Child processes inherit the environment, and other users see the arguments of this one until it gets another title. */
@@ -54,7 +61,7 @@ command(
   program.command('start').description('Start Sluice, by default with a PostgreSQL of its own.'),
   START_OPTIONS,
   async config => {
-    const log = createLogger({level: config['log-level'], name: 'sluice'});
+    const log = logOf(config);
     await start({
       config,
       log,
@@ -71,7 +78,7 @@ command(
     .argument('<name>', 'name of the cluster'),
   CLUSTER_OPTIONS,
   async (config, [name]) => {
-    const log = createLogger({level: config['log-level'], name: 'sluice'});
+    const log = logOf(config);
     await runCluster({name, config, log, signal: shutdownSignal()});
   },
 );
@@ -84,7 +91,7 @@ command(
     ),
   DEMO_OPTIONS,
   async config => {
-    const log = createLogger({level: config['log-level'], name: 'sluice'});
+    const log = logOf(config);
     await runDemo({config, log, ...interruptions(), out: process.stdout});
   },
 );

@@ -15,7 +15,8 @@ import {DEFAULT_USER} from '../engine/server-settings.ts';
 import {GatewayServer} from '../gateway/gateway-server.ts';
 import {planStatement} from '../statements/plan.ts';
 import type {START_OPTIONS} from './command-options.ts';
-import {hostInUrl, resolveListenAddress} from './listen-address.ts';
+import {hostInUrl, resolveListenAddress, resolveLoopbackAddress} from './listen-address.ts';
+import {startConsole} from './start-console.ts';
 import {aborted, Closers} from './shutdown.ts';
 
 const SESSION_GRACE_MS = 2_000;
@@ -41,12 +42,19 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
   const listen = await resolveListenAddress('listen', config.listen);
   const internal = config['internal-listen'];
   const internalListen = internal && (await resolveListenAddress('internal-listen', internal));
+  const metrics = config['metrics-listen'];
+  const metricsListen = metrics && (await resolveLoopbackAddress('metrics-listen', metrics));
   const dataDir = resolve(config['data-dir']);
   const closers = new Closers(log);
   try {
     const engine = await startEngine({config, log, signal, dataDir, closers});
     await prepareState(engine);
-    const supervisor = new ClusterSupervisor({engine, dataDir, log});
+    const supervisor = new ClusterSupervisor({engine, dataDir, log, logFormat: config['log-format']});
+    const gateways: GatewayServer[] = [];
+    if (metricsListen !== undefined) {
+      const sessions = () => gateways.reduce((sum, gateway) => sum + gateway.sessions, 0);
+      await startConsole({listen: metricsListen, engine, supervisor, sessions, log, closers});
+    }
     closers.add('clusters', () => supervisor.stop());
     await supervisor.start();
 
@@ -61,6 +69,7 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
         connectControl: () => connect(engine, {applicationName: 'sluice gateway'}),
         takesAdministrators,
       });
+      gateways.push(gateway);
       closers.add('gateway', () => gateway.close(SESSION_GRACE_MS));
       return await gateway.listen();
     };

@@ -42,7 +42,7 @@ export class Lease {
     const lease = new Lease(options);
     let waiting = false;
     while (!(await lease.#tryLock())) {
-      if (!waiting) options.log.info({cluster: options.cluster}, 'another worker owns the cluster, waiting');
+      if (!waiting) options.log.info('another worker owns the cluster, waiting');
       waiting = true;
       if (await lease.#hasExpired()) await lease.#endPredecessor();
       await sleep(RETRY_MS, undefined, {signal: options.signal});
@@ -100,7 +100,7 @@ export class Lease {
       [`sluice worker ${cluster} %`, workerApplicationName(cluster, owner)],
     );
     if (rows.length > 0) {
-      this.#options.log.warn({cluster, pids: rows.map(row => row.pid)}, 'ended the connections of an earlier worker');
+      this.#options.log.warn({pids: rows.map(row => row.pid)}, 'ended the connections of an earlier worker');
     }
   }
 

@@ -5,6 +5,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import type pg from 'pg';
 import type {Logger} from 'pino';
+import type {LogFormat} from '../base/log.ts';
 import {listenForChanges} from '../catalog/listen.ts';
 import {WorkerCatalog} from '../catalog/worker-catalog.ts';
 import type {EngineAddress} from '../engine/address.ts';
@@ -20,14 +21,27 @@ export interface WorkerConfig {
   readonly cluster: string;
   readonly spillDirectory: string;
   readonly logLevel: string;
+  readonly logFormat: LogFormat;
 }
 
 export interface SupervisorOptions {
   readonly engine: EngineAddress;
   readonly dataDir: string;
   readonly log: Logger;
+  /** How workers log; their level is that of `log`. */
+  readonly logFormat: LogFormat;
   /** Only this cluster, by name; undefined = every cluster of the catalog. */
   readonly only?: string | undefined;
+}
+
+/** A cluster's process as it is now. */
+export interface WorkerState {
+  /** Name of the cluster. */
+  readonly cluster: string;
+  /** How often the process ended by itself and was started again. */
+  readonly restarts: number;
+  /** Undefined: between two lives. */
+  readonly pid: number | undefined;
 }
 
 /** Keeps one child process per cluster running: started, restarted when it dies, ended when the cluster is dropped or paused. */
@@ -53,6 +67,10 @@ export class ClusterSupervisor {
     await this.#loop;
     await Promise.all([...this.#children.values()].map(child => child.stop()));
     this.#children.clear();
+  }
+
+  get workers(): readonly WorkerState[] {
+    return [...this.#children.values()].map(child => child.state);
   }
 
   async #watch(first: pg.Client): Promise<void> {
@@ -91,9 +109,9 @@ export class ClusterSupervisor {
       await catalog.recordPaused(id);
     }
     if (only === undefined) await retireOrphans(client, catalog, ids);
-    for (const {id} of wanted) {
+    for (const {id, name} of wanted) {
       if (this.#children.has(id)) continue;
-      const child = new Child(id, this.#options);
+      const child = new Child(id, name, this.#options);
       this.#children.set(id, child);
       child.start();
     }
@@ -103,22 +121,30 @@ export class ClusterSupervisor {
 /** One worker process and its restarts. */
 class Child {
   readonly #cluster: string;
+  readonly #name: string;
   readonly #options: SupervisorOptions;
   #process: ChildProcess | undefined;
   #stopped = false;
+  /** Short lives in a row: they decide how long to wait. */
+  #failures = 0;
   #restarts = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(cluster: string, options: SupervisorOptions) {
+  constructor(cluster: string, name: string, options: SupervisorOptions) {
     this.#cluster = cluster;
+    this.#name = name;
     this.#options = options;
   }
 
+  get state(): WorkerState {
+    return {cluster: this.#name, restarts: this.#restarts, pid: this.#process?.pid};
+  }
+
   start(): void {
-    const {engine, dataDir, log} = this.#options;
+    const {engine, dataDir, log, logFormat} = this.#options;
     const spillDirectory = join(dataDir, 'spill', this.#cluster);
     mkdirSync(spillDirectory, {recursive: true, mode: 0o700});
-    const config: WorkerConfig = {engine, cluster: this.#cluster, spillDirectory, logLevel: log.level};
+    const config: WorkerConfig = {engine, cluster: this.#cluster, spillDirectory, logLevel: log.level, logFormat};
     const fromSource = import.meta.url.endsWith('.ts');
     const startedAt = performance.now();
     const child = fork(
@@ -135,8 +161,9 @@ class Child {
     child.once('exit', (code, signal) => {
       this.#process = undefined;
       if (this.#stopped) return;
-      if (performance.now() - startedAt > 10_000) this.#restarts = 0;
-      const waitMs = Math.min(3_000, 50 * 2 ** Math.min(this.#restarts++, 10));
+      this.#restarts++;
+      if (performance.now() - startedAt > 10_000) this.#failures = 0;
+      const waitMs = Math.min(3_000, 50 * 2 ** Math.min(this.#failures++, 10));
       log.warn({cluster: this.#cluster, code, signal, waitMs}, 'worker ended, starting another one');
       this.#timer = setTimeout(() => this.start(), waitMs);
     });

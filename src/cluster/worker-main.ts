@@ -1,10 +1,13 @@
+import {logLastWords} from '../base/last-words.ts';
 import {createLogger} from '../base/log.ts';
 import type {WorkerConfig} from './supervisor.ts';
 import {ClusterWorker} from './worker.ts';
 
 /** Entry point of a worker process. Ends with its parent: an orphan would hold the cluster against a new supervisor. */
 const config = JSON.parse(process.env['SLUICE_WORKER'] ?? '{}') as WorkerConfig;
-const log = createLogger({level: config.logLevel, name: `worker ${config.cluster}`});
+const {logLevel: level, logFormat: format, cluster} = config;
+const log = createLogger({level, format, name: 'worker', fields: {cluster}});
+logLastWords(log);
 const worker = new ClusterWorker(config, log);
 
 process.on('disconnect', () => process.exit(1));
