@@ -12,9 +12,6 @@ import type {TextEncoding} from './text-encoding.ts';
 /** Which fields of a server's report a client gets when the report came from a query of ours: nothing that speaks of our functions. */
 const OUTER_FIELDS: ReadonlySet<string> = new Set(['S', 'V', 'C', 'M', 'D', 'H', 's', 't', 'c', 'd', 'n']);
 
-const BEYOND_ASCII = 'statements of Sluice need client_encoding UTF8 for characters beyond ASCII';
-const SET_UTF8 = "Use SET client_encoding TO 'UTF8'.";
-
 export const withoutInternals = (fields: ReportFields): ReportFields =>
   new Map([...fields].filter(([letter]) => OUTER_FIELDS.has(letter)));
 
@@ -61,7 +58,7 @@ export class BackendCalls {
     await this.#settled();
     const {fields} = reader;
     if (fields === undefined) {
-      if (reader.undecodable) throw new SqlError('0A000', BEYOND_ASCII, {hint: SET_UTF8});
+      if (reader.undecodable) throw encoding.problem();
       return reader;
     }
     if (fields.get('V') !== 'ERROR') throw new BackendGone();
@@ -92,8 +89,9 @@ export class BackendCalls {
   }
 
   #encode(text: string): Buffer {
-    const bytes = this.#exchange.encoding.encode(text);
-    if (bytes === undefined) throw new SqlError('0A000', BEYOND_ASCII, {hint: SET_UTF8});
+    const {encoding} = this.#exchange;
+    const bytes = encoding.encode(text);
+    if (bytes === undefined) throw encoding.problem();
     return bytes;
   }
 

@@ -1,4 +1,5 @@
 import {SqlError} from '../base/sql-error.ts';
+import {mayHoldSecret} from '../sql/secret-text.ts';
 import type {PlanStatement} from '../statements/statement.ts';
 import {BackendCalls} from './backend-calls.ts';
 import {BACKEND, commandComplete, readReport, writeReport} from './backend-messages.ts';
@@ -28,8 +29,8 @@ const PASS: Decided = {kind: 'pass'};
 const DONE: Decided = {kind: 'done'};
 /** The server says where it stands. */
 const OUT_OF_PLACE: Record<'query' | 'parse', Decided> = {
-  query: {kind: 'replace', frame: query('a statement of Sluice during COPY')},
-  parse: {kind: 'replace', frame: parse('', 'a statement of Sluice during COPY')},
+  query: {kind: 'replace', frame: query('a statement of Sluice out of its place')},
+  parse: {kind: 'replace', frame: parse('', 'a statement of Sluice out of its place')},
 };
 
 /**
@@ -80,17 +81,19 @@ export class Interception {
     const pass = () => this.#passForgetting('');
     if (isPlain(buffer, start + 5, end - 1)) return pass();
     if (buffer.indexOf(0, start + 5) !== end - 1) return PASS;
-    const text = this.#exchange.encoding.decode(buffer.subarray(start + 5, end - 1));
-    const found = text === undefined ? undefined : readQueryString(text, this.#planStatement, this.#exchange);
-    if (text === undefined || found === undefined || found.kind === 'plain') return pass();
+    const bytes = buffer.subarray(start + 5, end - 1);
+    const text = this.#exchange.encoding.decode(bytes);
+    if (text === undefined) return this.#undecodable('query', bytes) ?? pass();
+    const found = readQueryString(text, this.#planStatement, this.#exchange);
+    if (found.kind === 'plain') return pass();
 
     if (found.kind === 'steps' && !found.steps.some(isRun)) {
       const replaced = new ReplacedText(text, found.steps, ({plan}) =>
         plan?.kind === 'rewrite' ? plan.sql : undefined,
       );
-      const bytes = this.#exchange.encoding.encode(replaced.text);
-      if (bytes === undefined) return pass();
-      return {kind: 'replace', frame: query(bytes), reader: correcting(replaced, this.#forgetting(''))};
+      const encoded = this.#exchange.encoding.encode(replaced.text);
+      if (encoded === undefined) return pass();
+      return {kind: 'replace', frame: query(encoded), reader: correcting(replaced, this.#forgetting(''))};
     }
     return this.#hold(async () => {
       this.#statements.delete('');
@@ -107,20 +110,22 @@ export class Interception {
     const name = keyOf(buffer, start + 5, nameEnd);
     const pass = () => this.#passForgetting(name);
     if (isPlain(buffer, nameEnd + 1, textEnd)) return pass();
-    const text = this.#exchange.encoding.decode(buffer.subarray(nameEnd + 1, textEnd));
-    const found = text === undefined ? undefined : readQueryString(text, this.#planStatement, this.#exchange);
-    if (text === undefined || found === undefined || found.kind === 'plain') return pass();
+    const bytes = buffer.subarray(nameEnd + 1, textEnd);
+    const text = this.#exchange.encoding.decode(bytes);
+    if (text === undefined) return this.#undecodable('parse', bytes) ?? pass();
+    const found = readQueryString(text, this.#planStatement, this.#exchange);
+    if (found.kind === 'plain') return pass();
 
     if (found.kind === 'refused') return this.#refuseParse(found.error, positionsIn(text, found.at));
     const replaced = new ReplacedText(text, found.steps, ({plan}) =>
       plan?.kind === 'run' ? PLACEHOLDER : plan?.kind === 'rewrite' ? plan.sql : undefined,
     );
-    const bytes = this.#exchange.encoding.encode(replaced.text);
-    if (bytes === undefined) return pass();
+    const encoded = this.#exchange.encoding.encode(replaced.text);
+    if (encoded === undefined) return pass();
     const only = found.steps.length === 1 ? found.steps[0] : undefined;
     const ours = only?.plan?.kind === 'run' ? {plan: only.plan, positionOf: positionsIn(text, only.start)} : undefined;
     const reader = ours === undefined ? this.#forgetting(name) : this.#changing(() => this.#statements.set(name, ours));
-    const frame = parse(buffer.subarray(start + 5, nameEnd), bytes, buffer.subarray(textEnd + 1, end));
+    const frame = parse(buffer.subarray(start + 5, nameEnd), encoded, buffer.subarray(textEnd + 1, end));
     return {kind: 'replace', frame, reader: correcting(replaced, reader)};
   }
 
@@ -128,9 +133,16 @@ export class Interception {
   refuse(request: 'query' | 'parse', error: SqlError): Handling {
     if (request === 'parse') return this.#refuseParse(error, () => 1);
     return this.#hold(async () => {
-      await new StringRun('', this.#exchange, this.#services).run({kind: 'refused', error, at: 0});
+      await new StringRun('', this.#exchange, this.#services).run({kind: 'refused', error, at: 0, steps: []});
       return DONE;
     }, OUT_OF_PLACE.query);
+  }
+
+  /** The server shall say what is wrong with the bytes, unless it would repeat the value of a secret in its log. */
+  #undecodable(request: 'query' | 'parse', bytes: Buffer): Handling | undefined {
+    return mayHoldSecret(bytes.toString('latin1'))
+      ? this.refuse(request, this.#exchange.encoding.problem())
+      : undefined;
   }
 
   #refuseParse(error: unknown, positionOf: (offset: number) => number): Handling {
@@ -189,15 +201,12 @@ export class Interception {
 
   /**
    * Waits for the answers to all that was sent before. Where the server discards the message it just goes on. During COPY FROM STDIN
-   * the server fails when it sees its type, or, if its COPY has failed meanwhile, runs it: then not with a text that it must not see.
+   * the server fails when it sees its type, or, if its COPY has failed meanwhile, runs it. A text that it must not see gets there neither way.
    */
-  #hold(work: () => Promise<Decided>, duringCopy: Decided = PASS): Handling {
+  #hold(work: () => Promise<Decided>, outOfPlace: Decided = PASS): Handling {
     return {
       kind: 'hold',
-      work: async () => {
-        const standing = await this.#standstill();
-        return standing === 'settled' ? await work() : standing === 'copying' ? duringCopy : PASS;
-      },
+      work: async () => ((await this.#standstill()) === 'settled' ? await work() : outOfPlace),
     };
   }
 

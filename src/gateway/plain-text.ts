@@ -38,6 +38,9 @@ const LONGEST = 10;
 const SEMICOLON = 0x3b;
 const isSpace = (code: number): boolean => code === 0x20 || (code >= 0x09 && code <= 0x0d);
 
+/** A CREATE SECRET that follows without a semicolon is a syntax error whose text PostgreSQL would log, so it has to be looked at. */
+const SECRET = ['secret', 'SECRET', 'Secret'].map(word => Buffer.from(word));
+
 /** True if the text is one statement that surely is not ours, judged by its bytes in any encoding that PostgreSQL offers. */
 export function isPlain(buffer: Buffer, start: number, end: number): boolean {
   let at = start;
@@ -47,8 +50,10 @@ export function isPlain(buffer: Buffer, start: number, end: number): boolean {
   if (!PLAIN.has(buffer.toString('latin1', word, at).toLowerCase())) return false;
   // A second statement can only stand behind a semicolon; one at the end is common and harmless.
   while (end > at && (isSpace(buffer[end - 1]) || buffer[end - 1] === SEMICOLON)) end--;
-  return !holdsSemicolon(buffer, at, end);
+  return !holdsSemicolon(buffer, at, end) && !namesSecret(buffer.subarray(at, end));
 }
+
+const namesSecret = (text: Buffer): boolean => SECRET.some(word => text.includes(word));
 
 function holdsSemicolon(buffer: Buffer, start: number, end: number): boolean {
   if (end - start > 256) return buffer.subarray(start, end).includes(SEMICOLON);

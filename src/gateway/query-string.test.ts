@@ -26,7 +26,7 @@ test.each(["SELECT 'OURS'; SELECT 1", 'OURS; SELECT "', '', ';'])('nothing of ou
 });
 
 test('a wrong one of ours, and where it begins', () => {
-  expect(readQueryString('SELECT 1; WRONG', plan, {})).toMatchObject({kind: 'refused', at: 10});
+  expect(readQueryString('SELECT 1; WRONG', plan, {})).toMatchObject({kind: 'refused', at: 10, steps: [{start: 0}]});
 });
 
 test.each(["COPY t TO '/etc/x'", 'copy t (a) from $$/etc/x$$', "COPY (SELECT 'a') TO E'/etc/x' (FORMAT csv)"])(
@@ -44,6 +44,50 @@ test('COPY with the client is theirs', () => {
   expect(readQueryString("COPY t FROM STDIN (NULL 'x'); COPY t TO STDOUT", () => undefined, {})).toEqual({
     kind: 'plain',
   });
+});
+
+test.each([
+  "CREATE SECRET s AS 'x",
+  "SELECT 1; ALTER SECRET s AS E'x\\'",
+  "SELECT '; CREATE SECRET s AS 'x'",
+  'CREATE /* SECRET s AS x',
+])('what cannot be cut into tokens stays here if it may hold a secret: %j', text => {
+  expect(readQueryString(text, () => undefined, {})).toMatchObject({
+    kind: 'refused',
+    at: 0,
+    steps: [],
+    error: {code: '42601', message: expect.stringContaining('unterminated')},
+  });
+});
+
+test.each([
+  ["PREPARE p AS CREATE SECRET s AS 'x'", 13],
+  ["explain (analyze) alter secret s AS 'x'", 18],
+  ["CREATE OR REPLACE SECRET s AS 'x'", 0],
+  ["CREATE TEMP SECRET s AS 'x'", 0],
+  [`(CREATE SECRET "s" AS 'x')`, 1],
+  ["SELECT 1\nCREATE SECRET s AS 'x'", 9],
+  ["SELECT 1\nALTER SECRET AS 'x'", 9],
+])('a statement about a secret within another one stays here: %j', async (text, position) => {
+  const found = readQueryString(text, () => undefined, {});
+  const ours = found.kind === 'steps' ? found.steps[0].plan : undefined;
+  await expect(ours?.kind === 'run' ? ours.run(undefined as never) : undefined).rejects.toMatchObject({
+    code: '42601',
+    position,
+  });
+});
+
+test.each([
+  "CREATE TABLE secret (a text DEFAULT 'create secret s')",
+  'SELECT alter secret FROM t',
+  'UPDATE alter secret SET a = 1',
+  'SELECT create, secret FROM t',
+  "DO $$BEGIN EXECUTE 'CREATE SECRET s AS 1'; END$$",
+  'CREATE VIEW secret AS SELECT 1',
+  'ALTER TABLE secret ADD a int',
+  "SELECT 'secret",
+])('the word alone is nothing of ours: %j', text => {
+  expect(readQueryString(text, () => undefined, {})).toEqual({kind: 'plain'});
 });
 
 test('characters are code points', () => expect(characters('aä😀b', 1, 5)).toBe(3));
@@ -68,6 +112,7 @@ test.each([
   ['SELECT 1; SELECT 2', false],
   ["SELECT ';'", false],
   ['selecting', false],
+  ['SELECT 1 create secret s', false],
   ['SHOW x', false],
   ['/* c */ SELECT 1', false],
   ['', false],

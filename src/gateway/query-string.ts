@@ -1,6 +1,7 @@
 import {SqlError} from '../base/sql-error.ts';
 import {familyOf} from '../sql/classify.ts';
 import type {LexicalOptions} from '../sql/lexer.ts';
+import {findSecretStatement, mayHoldSecret} from '../sql/secret-text.ts';
 import {splitStatements} from '../sql/split.ts';
 import type {Plan, PlanStatement} from '../statements/statement.ts';
 
@@ -11,44 +12,59 @@ export interface Step {
   readonly plan: Plan | undefined;
 }
 
-/** What stands in a query string. `refused`: one of ours is wrong; `at` is where that statement begins. */
+/** What stands in a query string. `refused`: one of ours is wrong; `at` is where that statement begins, `steps` are those before it. */
 export type QueryString =
   | {readonly kind: 'plain'}
   | {readonly kind: 'steps'; readonly steps: readonly Step[]}
-  | {readonly kind: 'refused'; readonly error: unknown; readonly at: number};
+  | {readonly kind: 'refused'; readonly error: unknown; readonly at: number; readonly steps: readonly Step[]};
 
 const PLAIN: QueryString = {kind: 'plain'};
 
-/** Finds our statements. Text that PostgreSQL cannot even cut into tokens is plain: it refuses all of it. */
+/**
+ * Finds our statements. Text that PostgreSQL cannot even cut into tokens is plain: it refuses all of it. Only what may hold the value of
+ * a secret is refused here, because PostgreSQL would repeat it, in its answer and in its log.
+ */
 export function readQueryString(text: string, planStatement: PlanStatement, options: LexicalOptions): QueryString {
   const {statements, broken} = splitStatements(text, options);
-  if (broken !== undefined) return PLAIN;
+  if (broken !== undefined) {
+    if (!mayHoldSecret(text)) return PLAIN;
+    return {kind: 'refused', error: new SqlError('42601', broken.problem, {position: broken.start}), at: 0, steps: []};
+  }
   const steps: Step[] = [];
   for (const {start, end} of statements) {
     try {
       const statement = text.slice(start, end);
       steps.push({start, end, plan: planStatement(statement, options) ?? guard(statement, options)});
     } catch (error) {
-      return {kind: 'refused', error, at: start};
+      return {kind: 'refused', error, at: start, steps};
     }
   }
   return steps.some(({plan}) => plan !== undefined) ? {kind: 'steps', steps} : PLAIN;
 }
 
-/** A file name in COPY is one of the engine's machine; no client has business there, whatever its privileges. */
+/** What is not ours, and PostgreSQL shall not get all the same. */
 function guard(statement: string, options: LexicalOptions): Plan | undefined {
-  if (familyOf(statement, undefined, options) !== 'copy') return undefined;
-  return {
-    kind: 'run',
-    tag: 'COPY',
-    run: () =>
-      Promise.reject(
-        new SqlError('0A000', 'COPY cannot read or write files of the server', {
-          hint: 'Use COPY ... FROM STDIN or COPY ... TO STDOUT; with psql, \\copy.',
-        }),
-      ),
-  };
+  // A file name in COPY is one of the engine's machine; no client has business there, whatever its privileges.
+  if (familyOf(statement, undefined, options) === 'copy') {
+    return refusal(
+      'COPY',
+      new SqlError('0A000', 'COPY cannot read or write files of the server', {
+        hint: 'Use COPY ... FROM STDIN or COPY ... TO STDOUT; with psql, \\copy.',
+      }),
+    );
+  }
+  const position = findSecretStatement(statement, options);
+  if (position === -1) return undefined;
+  return refusal(
+    'SECRET',
+    new SqlError('42601', 'CREATE SECRET and ALTER SECRET cannot be part of another statement', {
+      hint: 'Begin the statement with CREATE SECRET or ALTER SECRET.',
+      position,
+    }),
+  );
 }
+
+const refusal = (tag: string, error: SqlError): Plan => ({kind: 'run', tag, run: () => Promise.reject(error)});
 
 /** Characters, as PostgreSQL counts them in error positions, between two UTF-16 offsets. */
 export function characters(text: string, start: number, end: number): number {

@@ -47,8 +47,8 @@ export class StringRun {
   }
 
   /** PostgreSQL would have read the string up to there. */
-  async #refuse({error, at}: Extract<QueryString, {kind: 'refused'}>): Promise<false> {
-    const earlier = await checkSyntax(this.#text.slice(0, at), this.#calls);
+  async #refuse({error, at, steps}: Extract<QueryString, {kind: 'refused'}>): Promise<false> {
+    const earlier = await checkSyntax(withoutOurs(this.#text.slice(0, at), steps), this.#calls);
     const services = this.#services;
     return this.#fail(earlier ?? (await failure(error, this.#calls, this.#exchange, services, this.#positionIn(at))));
   }

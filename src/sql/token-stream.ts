@@ -156,7 +156,8 @@ export class TokenStream {
     const {position} = this;
     const source = this.source();
     this.skip();
-    return stringOf(source, position, this.#options, hasUnicodeEscapes(source) ? this.#uescape() : '\\');
+    const options = {...this.#options, discreet: this.discreet};
+    return stringOf(source, position, options, hasUnicodeEscapes(source) ? this.#uescape() : '\\');
   }
 
   #uescape(): string {
@@ -165,7 +166,8 @@ export class TokenStream {
     const {position} = this;
     const escape = this.string();
     if (escape.length !== 1 || /[0-9A-Fa-f+'"\s]/.test(escape)) {
-      throw new SqlError('42601', `invalid Unicode escape character at or near "'${escape}'"`, {position});
+      const near = this.discreet ? '' : ` at or near "'${escape}'"`;
+      throw new SqlError('42601', `invalid Unicode escape character${near}`, {position});
     }
     return escape;
   }

@@ -24,30 +24,42 @@ export function hasUnicodeEscapes(source: string): boolean {
   return /^u&/i.test(source);
 }
 
-/** The text that a `string` token stands for, its continuations included. Throws 22025 or 22P02-like errors for bad escapes. */
-export function stringOf(source: string, at: number, options: LexicalOptions = {}, escape = '\\'): string {
+/** `discreet`: errors do not repeat what stands in the constant. */
+interface StringOptions extends LexicalOptions {
+  readonly discreet?: boolean | undefined;
+}
+
+/** The text that a `string` token stands for, its continuations included. Throws 22025, 22021 or 42601 for bad escapes. */
+export function stringOf(source: string, at: number, options: StringOptions = {}, escape = '\\'): string {
   if (source.startsWith('$')) {
     const tag = source.indexOf('$', 1) + 1;
     return source.slice(tag, -tag);
   }
   const plain = options.standardConformingStrings === false;
+  const place: Place = {at, discreet: options.discreet ?? false};
   switch (source[0].toLowerCase()) {
     case 'e':
-      return decodeBackslashes(joinPieces(source, 1, true), at);
+      return decodeBackslashes(joinPieces(source, 1, true), place);
     case 'u':
       return decodeUnicode(joinPieces(source, 2, false).replaceAll("''", "'"), escape, at);
     case 'n':
-      return decodePlain(joinPieces(source, 1, plain), plain, at);
+      return decodePlain(joinPieces(source, 1, plain), plain, place);
     case 'b':
     case 'x':
       return joinPieces(source, 1, false);
     default:
-      return decodePlain(joinPieces(source, 0, plain), plain, at);
+      return decodePlain(joinPieces(source, 0, plain), plain, place);
   }
 }
 
-function decodePlain(body: string, backslash: boolean, at: number): string {
-  return backslash ? decodeBackslashes(body, at) : body.replaceAll("''", "'");
+/** Whom an error blames, and whether it may quote it. */
+interface Place {
+  readonly at: number;
+  readonly discreet: boolean;
+}
+
+function decodePlain(body: string, backslash: boolean, place: Place): string {
+  return backslash ? decodeBackslashes(body, place) : body.replaceAll("''", "'");
 }
 
 /** The bodies of `'a'` line break `'b'` glued together; doubled quotes stay doubled. The lexer has found the token whole. */
@@ -71,11 +83,12 @@ function joinPieces(source: string, prefix: number, backslash: boolean): string 
 const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v'};
 
 /** `E'…'`: https://www.postgresql.org/docs/18/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE */
-function decodeBackslashes(body: string, at: number): string {
+function decodeBackslashes(body: string, place: Place): string {
+  const {at} = place;
   const decoded = body.replace(
     /''|((?:\\(?:[0-7]{1,3}|x[0-9A-Fa-f]{1,2}))+)|\\u([0-9A-Fa-f]{4})|\\U([0-9A-Fa-f]{8})|\\([^])/g,
     (_, bytes?: string, four?: string, eight?: string, letter?: string) => {
-      if (bytes !== undefined) return decodeBytes(bytes, at);
+      if (bytes !== undefined) return decodeBytes(bytes, place);
       const point = four ?? eight;
       if (point !== undefined) return codePoint(parseInt(point, 16), at);
       if (letter === undefined) return "'";
@@ -92,7 +105,7 @@ function decodeBackslashes(body: string, at: number): string {
 }
 
 /** Octal and hexadecimal escapes give bytes; together they must be UTF-8. */
-function decodeBytes(escapes: string, at: number): string {
+function decodeBytes(escapes: string, {at, discreet}: Place): string {
   const bytes = Uint8Array.from(escapes.split('\\').slice(1), e =>
     e.startsWith('x') ? parseInt(e.slice(1), 16) : parseInt(e, 8) & 0xff,
   );
@@ -100,12 +113,14 @@ function decodeBytes(escapes: string, at: number): string {
   try {
     return new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(bytes);
   } catch {
-    throw badBytes(at, [...bytes].map(b => `0x${b.toString(16).padStart(2, '0')}`).join(' '));
+    throw badBytes(at, discreet ? undefined : [...bytes].map(b => `0x${b.toString(16).padStart(2, '0')}`).join(' '));
   }
 }
 
-const badBytes = (position: number, bytes: string) =>
-  new SqlError('22021', `invalid byte sequence for encoding "UTF8": ${bytes}`, {position});
+const badBytes = (position: number, bytes: string | undefined) =>
+  new SqlError('22021', `invalid byte sequence for encoding "UTF8"${bytes === undefined ? '' : `: ${bytes}`}`, {
+    position,
+  });
 
 function decodeUnicode(body: string, escape: string, at: number): string {
   let out = '';
