@@ -10,6 +10,7 @@ const options = {
   memory: {type: 'bytes', default: '256MiB', text: 'How much | at most.'},
   seconds: {type: 'count', text: 'How long.'},
   level: {type: 'choice', choices: ['warn', 'info'], default: 'info', text: 'Level.'},
+  force: {type: 'flag', default: 'false', text: 'Whether or not.'},
 } as const satisfies Options;
 
 const parse = (flags: Record<string, string>, environment: Record<string, string> = {}) =>
@@ -25,7 +26,14 @@ describe('values', () => {
       memory: 256 * 2 ** 20,
       seconds: undefined,
       level: 'info',
+      force: false,
     });
+  });
+
+  test('a flag is true when it is given, or says so in the environment', () => {
+    expect(parse({force: 'true'}).force).toBe(true);
+    expect(parse({}, {SLUICE_FORCE: 'true'}).force).toBe(true);
+    expect(() => parse({}, {SLUICE_FORCE: 'yes'})).toThrow('invalid value for SLUICE_FORCE: "yes"');
   });
 
   test('a flag wins over the environment, and that over the default; an empty variable is none', () => {
@@ -109,5 +117,6 @@ test('the manual page has a row for each option', () => {
     '| `--memory <bytes>` | `SLUICE_MEMORY` | `256MiB` | How much \\| at most. |',
     '| `--seconds <number>` | `SLUICE_SECONDS` |  | How long. |',
     '| `--level <word>` | `SLUICE_LEVEL` | `info` | Level. One of `warn`, `info`. |',
+    '| `--force` | `SLUICE_FORCE` | `false` | Whether or not. |',
   ]);
 });

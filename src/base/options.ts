@@ -14,9 +14,9 @@ export interface OptionDescription {
 
 /**
  * `address` is HOST:PORT, with brackets around an IPv6 host; `secret` is never printed; `bytes` is a whole number with an optional unit
- * (kB, KiB, MB, …); `count` is a whole number above zero.
+ * (kB, KiB, MB, …); `count` is a whole number above zero; `flag` takes no value on the command line and `true` or `false` from the environment.
  */
-export type OptionType = 'text' | 'path' | 'address' | 'url' | 'secret' | 'bytes' | 'count' | 'choice';
+export type OptionType = 'text' | 'path' | 'address' | 'url' | 'secret' | 'bytes' | 'count' | 'choice' | 'flag';
 
 export interface ListenAddress {
   /** Without brackets. */
@@ -35,6 +35,7 @@ interface ValueTypes {
   readonly bytes: number;
   readonly count: number;
   readonly choice: string;
+  readonly flag: boolean;
 }
 
 type ValueOf<D extends OptionDescription> = D extends {readonly choices: readonly (infer C)[]}
@@ -52,10 +53,10 @@ export function environmentName(option: string): string {
 
 /** `--listen <host:port>`; the placeholder says what is expected. */
 export function flagOf(name: string, {type}: OptionDescription): string {
-  return `--${name} <${PLACEHOLDERS[type]}>`;
+  return type === 'flag' ? `--${name}` : `--${name} <${PLACEHOLDERS[type]}>`;
 }
 
-const PLACEHOLDERS: Readonly<Record<OptionType, string>> = {
+const PLACEHOLDERS: Readonly<Record<Exclude<OptionType, 'flag'>, string>> = {
   text: 'text',
   path: 'path',
   address: 'host:port',
@@ -126,6 +127,9 @@ function parseValue(description: OptionDescription, text: string, origin: string
         throw invalid(origin, text, `Values that it takes are ${(description.choices ?? []).join(', ')}.`);
       }
       return text;
+    case 'flag':
+      if (text !== 'true' && text !== 'false') throw invalid(origin, text, 'Write true or false.');
+      return text === 'true';
   }
 }
 

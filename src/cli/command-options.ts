@@ -30,7 +30,7 @@ export const START_OPTIONS = {
   listen: {
     type: 'address',
     default: '127.0.0.1:6875',
-    text: 'Where SQL clients connect. Port 0 takes any free one.',
+    text: 'Where SQL clients connect. Port 0 takes any free one. One that other machines reach needs --tls-cert, --tls-key and --password.',
   },
   'internal-listen': {
     type: 'address',
@@ -44,6 +44,11 @@ export const START_OPTIONS = {
     type: 'secret',
     text: 'Password of user materialize; with it everybody has to log in by password. Better given by the environment, because arguments are visible to other users.',
   },
+  'tls-cert': {
+    type: 'path',
+    text: 'PEM file with the certificate that clients see, followed by what leads up to its authority. SIGHUP reads it again.',
+  },
+  'tls-key': {type: 'path', text: 'PEM file with the key of that certificate; nobody else may read it.'},
   'secret-key': {
     type: 'secret',
     text: 'Key that encrypts secrets, 64 hexadecimal digits. Without it the file secret.key of the data directory, made at the first start.',
@@ -86,4 +91,10 @@ export const CLUSTER_OPTIONS = {
   'metrics-listen': metricsListen,
   'log-level': logLevel,
   'log-format': logFormat,
+} as const satisfies Options;
+
+/** What `sluice doctor` takes. */
+export const DOCTOR_OPTIONS = {
+  postgres: {type: 'url', text: 'The PostgreSQL to look at, as for sluice start. Required.'},
+  json: {type: 'flag', default: 'false', text: 'Print one line of JSON instead of text.'},
 } as const satisfies Options;

@@ -6,8 +6,9 @@ import type {LogFormat, LogLevel} from '../base/log.ts';
 import {environmentName, flagOf, helpOf, parseOptions} from '../base/options.ts';
 import type {Config, Options} from '../base/options.ts';
 import {runCluster} from './cluster.ts';
-import {CLUSTER_OPTIONS, DEMO_OPTIONS, START_OPTIONS} from './command-options.ts';
+import {CLUSTER_OPTIONS, DEMO_OPTIONS, DOCTOR_OPTIONS, START_OPTIONS} from './command-options.ts';
 import {runDemo} from './demo.ts';
+import {examine} from './doctor.ts';
 import {describeFailure} from './report-error.ts';
 import {interruptions, shutdownSignal} from './shutdown.ts';
 import {start} from './start.ts';
@@ -65,7 +66,7 @@ command(
     await start({
       config,
       log,
-      signal: shutdownSignal(),
+      signal: shutdownSignal(config['tls-cert'] === undefined ? 'ends' : 'reloads'),
       ready: ({url}) => process.stdout.write(`sluice is ready: ${url}\n`),
     });
   },
@@ -93,6 +94,16 @@ command(
   async config => {
     const log = logOf(config);
     await runDemo({config, log, ...interruptions(), out: process.stdout});
+  },
+);
+
+command(
+  program
+    .command('doctor')
+    .description('Look whether Sluice can run on your PostgreSQL, and say what to do where it cannot: status 0 or 1.'),
+  DOCTOR_OPTIONS,
+  async config => {
+    if (!(await examine({config, out: process.stdout}))) process.exit(1);
   },
 );
 

@@ -1,6 +1,10 @@
+import pg from 'pg';
 import {SqlError} from '../base/sql-error.ts';
 import type {EngineAddress} from './address.ts';
-import {connect} from './connect.ts';
+import {CHECKS, type Verdict} from './attached-checks.ts';
+import {readServerFacts, type OldServer, type ServerFacts} from './attached-facts.ts';
+import {OLDEST_VERSION} from './attached-versions.ts';
+import {errorCode, isConnectionError} from './connection-errors.ts';
 
 const SSL_MODES: Readonly<Record<string, EngineAddress['sslmode']>> = {
   disable: 'disable',
@@ -11,11 +15,6 @@ const SSL_MODES: Readonly<Record<string, EngineAddress['sslmode']>> = {
   'verify-ca': 'verify-ca',
   'verify-full': 'verify-full',
 };
-
-const OLDEST_VERSION = 15;
-
-/** From here on, adding a table to a publication beside an open writer loses nothing (15.12 was seen to fail, 15.18 and 18.4 to work). */
-const SAFE_MINORS: Readonly<Record<number, number>> = {15: 13, 16: 9, 17: 5};
 
 function invalid(detail: string): SqlError {
   return new SqlError('22023', 'invalid URL of PostgreSQL', {
@@ -72,61 +71,79 @@ export function parseEngineUrl(text: string, environment: Readonly<Record<string
   };
 }
 
-interface ServerFacts {
-  readonly version: number;
-  readonly wal_level: string;
-  readonly standby: boolean;
-  readonly may_replicate: boolean;
+/** One check and what it has found. */
+export interface Finding extends Verdict {
+  readonly check: string;
 }
 
-/**
- * Whether Sluice can run on this PostgreSQL: throws `SqlError` with the exact remedy where it cannot, and returns warnings as whole
- * sentences.
- */
-export async function checkAttached(address: EngineAddress): Promise<readonly string[]> {
-  const client = await connect(address, {applicationName: 'sluice check'});
+/** Every check, in order. What cannot even be reached or is too old is the only finding. Never throws. */
+export async function examineServer(address: EngineAddress): Promise<readonly Finding[]> {
+  let facts: ServerFacts | OldServer;
   try {
-    const {rows} = await client.query<ServerFacts>(
-      `SELECT current_setting('server_version_num')::int AS version, current_setting('wal_level') AS wal_level,
-        pg_is_in_recovery() AS standby,
-        EXISTS (
-          SELECT FROM pg_roles r
-          WHERE pg_has_role(r.oid, 'USAGE') AND r.rolname IN ('rds_replication', 'rds_superuser')
-        ) OR (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user) AS may_replicate`,
-    );
-    return judge(rows[0], address.user);
-  } finally {
-    await client.end();
+    facts = await readServerFacts(address);
+  } catch (error) {
+    return [{check: 'connection', ...judgeConnectionFailure(error, address)}];
   }
+  return judgeServer(facts);
 }
 
 /** Exported for its test: no server at hand fails all the checks. */
-export function judge(server: ServerFacts, user: string): readonly string[] {
-  const major = Math.floor(server.version / 10_000);
-  const minor = server.version % 10_000;
-  if (major < OLDEST_VERSION) {
-    throw new SqlError('0A000', `PostgreSQL ${major} is too old`, {
-      detail: `Sluice needs PostgreSQL ${OLDEST_VERSION} or newer.`,
-      hint: 'Upgrade the server, or leave out --postgres to use the embedded one.',
-    });
+export function judgeServer(facts: ServerFacts | OldServer): readonly Finding[] {
+  if (!('settings' in facts)) {
+    return [
+      {
+        check: 'version',
+        status: 'failed',
+        code: '0A000',
+        text: `PostgreSQL ${Math.floor(facts.version / 10_000)} is too old; Sluice needs ${OLDEST_VERSION} or newer`,
+        remedy: 'Upgrade the server, or leave out --postgres to use the embedded one.',
+      },
+    ];
   }
-  if (server.standby) {
-    throw new SqlError('55000', 'this PostgreSQL is a standby', {hint: 'Give the URL of the primary.'});
-  }
-  if (server.wal_level !== 'logical') {
-    throw new SqlError('55000', `wal_level is "${server.wal_level}" and must be "logical"`, {
-      detail: 'Changes of tables are read from the write-ahead log.',
-      hint: 'Run ALTER SYSTEM SET wal_level = logical as a superuser, then restart PostgreSQL.',
-    });
-  }
-  if (!server.may_replicate) {
-    throw new SqlError('42501', `role "${user}" may not replicate`, {
-      hint: `Run ALTER ROLE "${user.replaceAll('"', '""')}" REPLICATION as a superuser.`,
-    });
-  }
-  const safe = SAFE_MINORS[major];
-  if (safe === undefined || minor >= safe) return [];
-  return [
-    `PostgreSQL ${major}.${minor} can lose changes of a table that is added to a publication; upgrade to ${major}.${safe} or newer.`,
-  ];
+  return CHECKS.map(({name, judge}) => ({check: name, ...judge(facts)}));
+}
+
+/**
+ * Throws one `SqlError` with everything that keeps Sluice from running on this PostgreSQL, each with its remedy. Returns the
+ * warnings as whole sentences.
+ */
+export async function checkAttached(address: EngineAddress): Promise<readonly string[]> {
+  const findings = await examineServer(address);
+  const failures = findings.filter(({status}) => status === 'failed');
+  if (failures.length > 0) throw refusal(failures);
+  return findings.filter(({status}) => status === 'warning').map(({text, remedy = ''}) => `${text}. ${remedy}`);
+}
+
+/** Exported for its test. */
+export function refusal(failures: readonly Finding[]): SqlError {
+  const [first] = failures;
+  const code = first.code ?? '55000';
+  if (failures.length === 1) return new SqlError(code, first.text, {hint: first.remedy});
+  return new SqlError(code, `Sluice cannot run on this PostgreSQL, for ${failures.length} reasons`, {
+    detail: failures.map(({text}, i) => `${i + 1}. ${text}`).join('\n'),
+    hint: failures.map(({remedy}, i) => `${i + 1}. ${remedy}`).join('\n'),
+  });
+}
+
+/** By SQLSTATE, or by errno of Node's sockets. */
+function judgeConnectionFailure(error: unknown, {user, database}: EngineAddress): Verdict {
+  const text = error instanceof Error ? error.message : String(error);
+  const cause = error instanceof SqlError ? error.cause : undefined;
+  const code = errorCode(error) ?? '08001';
+  const remedies: Readonly<Record<string, string>> = {
+    '28P01': `Put the right password of role "${user}" into the URL or into PGPASSWORD.`,
+    '28000': 'Let the role connect: a line in pg_hba.conf of PostgreSQL, and LOGIN of the role.',
+    '3D000': `Create database "${database}", or name another one in the URL.`,
+    '42501': `Run GRANT CONNECT ON DATABASE ${pg.escapeIdentifier(database)} TO ${pg.escapeIdentifier(user)}.`,
+    '53300': 'Raise max_connections of PostgreSQL, or the CONNECTION LIMIT of the role or the database.',
+    '57P03': 'Wait until PostgreSQL has started, or give the URL of the primary.',
+    '08P01': 'Give the address of PostgreSQL itself, not of a connection pooler.',
+    '0A000': 'Give the address of PostgreSQL itself, not of a connection pooler.',
+  };
+  const remedy =
+    remedies[code] ??
+    (cause instanceof Error && !isConnectionError(cause)
+      ? 'Look at sslmode and sslrootcert in the URL: what they ask for, the server has to offer.'
+      : 'Look whether PostgreSQL runs, listens at this address (listen_addresses) and can be reached from here.');
+  return {status: 'failed', code, text, remedy};
 }
