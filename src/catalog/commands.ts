@@ -148,9 +148,9 @@ export function describeRelation(name: ObjectName): Command {
   return {text: `SELECT mz_internal.describe_relation($1::text[], ${PATH}) AS description`, values: [textArray(name)]};
 }
 
-/** Column `description`: ConnectionDescription as JSON. 42704, 42809 (another kind of object), 42501 (USAGE). */
-export function describeConnection(name: ObjectName): Command {
-  return describeItem('connection', name, 'usage');
+/** Column `description`: ConnectionDescription as JSON. `owner` for ALTER. 42704, 42809 (another kind of object), 42501. */
+export function describeConnection(name: ObjectName, right: 'usage' | 'owner' = 'usage'): Command {
+  return describeItem('connection', name, right);
 }
 
 /** Column `description`: ItemDescription as JSON. `owner` for ALTER, `usage` for a reference. 42704, 42809, 42501. */
@@ -252,17 +252,37 @@ export function createCluster(cluster: Omit<ClusterDefinition, 'id'> & {readonly
   };
 }
 
-/** What is left out stays. 42704, 42501 (not the owner). */
+/** Column `id`. A cluster whose replicas have names. 42710, 42501. */
+export function createUnmanagedCluster(cluster: {
+  readonly name: string;
+  readonly replicas: readonly {readonly name: string; readonly size: string}[];
+}): Command {
+  return {
+    text: 'SELECT mz_internal.create_unmanaged_cluster($1, $2::text[], $3::text[]) AS id',
+    values: [
+      cluster.name,
+      textArray(cluster.replicas.map(({name}) => name)),
+      textArray(cluster.replicas.map(({size}) => size)),
+    ],
+  };
+}
+
+/** What is left out stays. 42704, 42501 (not the owner), 42601 (a size or factor for an unmanaged cluster). */
 export function alterCluster(
   name: string,
-  change: {readonly replicationFactor?: number | undefined; readonly size?: string | undefined},
+  change: {
+    readonly replicationFactor?: number | undefined;
+    readonly size?: string | undefined;
+    readonly managed?: boolean | undefined;
+  },
 ): Command {
   return {
-    text: 'SELECT mz_internal.alter_cluster($1, $2, $3::integer)',
+    text: 'SELECT mz_internal.alter_cluster($1, $2, $3::integer, $4)',
     values: [
       name,
       change.size ?? null,
       change.replicationFactor === undefined ? null : String(change.replicationFactor),
+      change.managed === undefined ? null : String(change.managed),
     ],
   };
 }
@@ -297,10 +317,11 @@ export function inline(command: Command): string {
 }
 
 /** The caller's search_path: the functions themselves run with a fixed one. */
-const PATH = 'pg_catalog.current_schemas(true)::text[]';
+export const PATH = 'pg_catalog.current_schemas(true)::text[]';
 const CREATION_PATH = 'pg_catalog.current_schemas(false)::text[]';
 
-function textArray(elements: readonly string[]): string {
+/** PostgreSQL's text form of a `text[]`. */
+export function textArray(elements: readonly string[]): string {
   return `{${elements.map(element => `"${element.replace(/["\\]/g, '\\$&')}"`).join(',')}}`;
 }
 

@@ -1,13 +1,16 @@
 import type pg from 'pg';
 import {SqlError} from '../base/sql-error.ts';
 import {catalogViews} from './migrations/catalog-views.ts';
+import {changes} from './migrations/changes.ts';
 import {clusters} from './migrations/clusters.ts';
+import {grants} from './migrations/grants.ts';
 import {internalViews} from './migrations/internal-views.ts';
 import {items} from './migrations/items.ts';
 import type {Migration} from './migrations/migration.ts';
 import {objects} from './migrations/objects.ts';
 import {privileges} from './migrations/privileges.ts';
 import {relations} from './migrations/relations.ts';
+import {replicas} from './migrations/replicas.ts';
 import {state} from './migrations/state.ts';
 
 /** In order; only ever appended to. */
@@ -20,6 +23,9 @@ const MIGRATIONS: readonly Migration[] = [
   clusters,
   catalogViews,
   internalViews,
+  changes,
+  grants,
+  replicas,
 ];
 
 /** Advisory lock that lets one start at a time migrate: "sluicemi" in ASCII. */

@@ -227,6 +227,27 @@ export interface Grant {
   readonly roles: readonly Role[];
 }
 
+/** PostgreSQL's role attributes, and two privileges of ours. */
+export interface GrantOnSystem {
+  readonly kind: 'grantOnSystem';
+  readonly revoke: boolean;
+  readonly privileges: readonly string[];
+  readonly roles: readonly Role[];
+}
+
+export interface AlterDefaultPrivileges {
+  readonly kind: 'alterDefaultPrivileges';
+  /** Whose new objects; none: those of the acting role. */
+  readonly roles: readonly Role[] | 'all';
+  /** None: everywhere. */
+  readonly schemas: readonly Name[];
+  readonly database: Name | undefined;
+  readonly revoke: boolean;
+  readonly privileges: readonly string[];
+  readonly object: 'connection' | 'secret' | 'cluster';
+  readonly grantees: readonly Role[];
+}
+
 export type ListedKind =
   | 'databases'
   | 'schemas'
@@ -326,6 +347,8 @@ export type Statement =
   | Drop
   | Comment
   | Grant
+  | GrantOnSystem
+  | AlterDefaultPrivileges
   | ShowList
   | ShowCreate
   | ShowVariable

@@ -21,6 +21,8 @@ export type Family =
 
 const OBJECT_KINDS = new Set(['sink', 'connection', 'secret', 'cluster', 'source']);
 const GRANTABLE = new Set(['connection', 'secret', 'cluster']);
+const GRANTABLE_IN_PLURAL = new Set(['connections', 'secrets', 'clusters']);
+const SYSTEM_PRIVILEGES = new Set(['createrole', 'createdb', 'createcluster', 'createnetworkpolicy']);
 const FIRST_WORDS = new Set([
   'create',
   'alter',
@@ -78,8 +80,11 @@ export function familyOf(text: string, range?: StatementRange, options?: Lexical
 /** The lexer stands on the first word. */
 function isOurs(family: Family, lexer: Lexer): boolean {
   switch (family) {
+    case 'alter': {
+      const second = nextWord(lexer) ?? '';
+      return second === 'default' ? isDefaultPrivilegesOfOurs(lexer) : OBJECT_KINDS.has(second);
+    }
     case 'create':
-    case 'alter':
     case 'drop':
       return OBJECT_KINDS.has(nextWord(lexer) ?? '');
     case 'comment':
@@ -164,12 +169,28 @@ function isCopyWithString(lexer: Lexer): boolean {
 }
 
 function isGrantOnOurs(lexer: Lexer): boolean {
+  let ofSystem = false;
   return scanTopLevel(lexer, word => {
+    ofSystem ||= SYSTEM_PRIVILEGES.has(word ?? '');
     if (word !== 'on') return undefined;
-    if (!GRANTABLE.has(nextWord(lexer) ?? '')) return false;
+    const object = nextWord(lexer) ?? '';
+    if (object === 'system' && ofSystem) return true;
+    if (!GRANTABLE.has(object)) return false;
     // `GRANT SELECT ON connection TO alice` is about a table of that name.
     const next = nextName(lexer);
     return next !== undefined && (lexer.kind === 'quotedWord' || (next !== 'to' && next !== 'from'));
+  });
+}
+
+/** PostgreSQL knows no default privileges for our kinds of objects, for all roles at once, or for a database. */
+function isDefaultPrivilegesOfOurs(lexer: Lexer): boolean {
+  if (nextWord(lexer) !== 'privileges') return false;
+  let previous: string | undefined;
+  return scanTopLevel(lexer, word => {
+    if (previous === 'on') return GRANTABLE_IN_PLURAL.has(word ?? '');
+    if ((previous === 'for' && word === 'all') || (previous === 'in' && word === 'database')) return true;
+    previous = word;
+    return undefined;
   });
 }
 

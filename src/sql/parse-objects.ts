@@ -1,6 +1,7 @@
-import type {Comment, Drop, Grant, ObjectKind, ResetVariable, Role, SetVariable, Statement} from './ast.ts';
+import type {Comment, Drop, ObjectKind, ResetVariable, SetVariable, Statement} from './ast.ts';
 import {parseAlterCluster} from './parse-cluster.ts';
 import {parseAlterConnection} from './parse-connection.ts';
+import {parseAlterDefaultPrivileges, parseRole} from './parse-privileges.ts';
 import {parseSecretExpression} from './parse-secret.ts';
 import {parseAlterSink} from './parse-sink.ts';
 import type {TokenStream} from './token-stream.ts';
@@ -40,6 +41,7 @@ export function parseDrop(tokens: TokenStream): Drop {
 /** Behind ALTER. */
 export function parseAlter(tokens: TokenStream): Statement {
   const {position} = tokens;
+  if (tokens.take('DEFAULT PRIVILEGES')) return parseAlterDefaultPrivileges(tokens);
   const object = takeKind(tokens);
   const ifExists = tokens.take('IF EXISTS');
   const name = tokens.name(nameOfKind(object));
@@ -74,41 +76,6 @@ export function parseComment(tokens: TokenStream): Comment {
   const name = tokens.name(nameOfKind(object));
   tokens.expect('IS');
   return {kind: 'comment', object, name, text: tokens.take('NULL') ? null : tokens.string('string literal or NULL')};
-}
-
-const PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'CREATE', 'USAGE'];
-
-/** Behind GRANT or REVOKE. */
-export function parseGrant(tokens: TokenStream, kind: 'grant' | 'revoke'): Grant {
-  const privileges = parsePrivileges(tokens);
-  tokens.expect('ON');
-  const object = takeKind(tokens);
-  if (object !== 'connection' && object !== 'secret' && object !== 'cluster') {
-    throw tokens.unexpected('one of CLUSTER or CONNECTION or SECRET');
-  }
-  const names = tokens.list(() => tokens.name(nameOfKind(object)));
-  tokens.expect(kind === 'grant' ? 'TO' : 'FROM');
-  const roles = tokens.list(() => parseRole(tokens));
-  return {kind, object, privileges, names, roles};
-}
-
-function parsePrivileges(tokens: TokenStream): string[] {
-  if (tokens.take('ALL')) {
-    tokens.take('PRIVILEGES');
-    return [];
-  }
-  return tokens.list(() => {
-    const privilege = PRIVILEGES.find(word => tokens.take(word));
-    if (privilege === undefined) throw tokens.unexpected(`one of ALL or ${PRIVILEGES.join(' or ')}`);
-    return privilege;
-  });
-}
-
-const SESSION_ROLES = ['current_user', 'current_role', 'session_user'] as const;
-
-function parseRole(tokens: TokenStream): Role {
-  const session = SESSION_ROLES.find(role => tokens.take(role.toUpperCase()));
-  return session === undefined ? {name: tokens.identifier('role name')} : {session};
 }
 
 /** Behind SET. */

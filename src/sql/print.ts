@@ -1,4 +1,5 @@
 import type {
+  AlterDefaultPrivileges,
   Broker,
   ConnectionAction,
   CreateSink,
@@ -111,6 +112,12 @@ export function printPieces(statement: Statement): Piece[] {
     case 'grant':
     case 'revoke':
       return printGrant(statement);
+    case 'grantOnSystem': {
+      const [verb, preposition] = statement.revoke ? ['REVOKE', 'FROM'] : ['GRANT', 'TO'];
+      return [`${verb} ${statement.privileges.join(', ')} ON SYSTEM ${preposition} ${printRoles(statement.roles)}`];
+    }
+    case 'alterDefaultPrivileges':
+      return printAlterDefaultPrivileges(statement);
     case 'showList':
       return printShowList(statement);
     case 'showCreate': {
@@ -255,16 +262,40 @@ function printSecretExpression(expression: SecretExpression): Piece[] {
 }
 
 function printGrant(statement: Grant): Piece[] {
-  const privileges = statement.privileges.length === 0 ? 'ALL PRIVILEGES' : statement.privileges.join(', ');
   const names = statement.names.map((name): Piece[] => [{name}]);
-  const roles = statement.roles.map(printRole).join(', ');
   const [verb, preposition] = statement.kind === 'grant' ? ['GRANT', 'TO'] : ['REVOKE', 'FROM'];
   return [
-    `${verb} ${privileges} ON ${kindKeywords(statement.object)} `,
+    `${verb} ${printPrivileges(statement.privileges)} ON ${kindKeywords(statement.object)} `,
     ...separated(names, ', '),
-    ` ${preposition} ${roles}`,
+    ` ${preposition} ${printRoles(statement.roles)}`,
   ];
 }
+
+function printAlterDefaultPrivileges(statement: AlterDefaultPrivileges): Piece[] {
+  const {roles, schemas, database} = statement;
+  const pieces: Piece[] = ['ALTER DEFAULT PRIVILEGES'];
+  if (roles === 'all') pieces.push(' FOR ALL ROLES');
+  else if (roles.length > 0) pieces.push(` FOR ROLE ${printRoles(roles)}`);
+  if (schemas.length > 0)
+    pieces.push(
+      ' IN SCHEMA ',
+      ...separated(
+        schemas.map(name => [{name}]),
+        ', ',
+      ),
+    );
+  if (database) pieces.push(' IN DATABASE ', {name: database});
+  const [verb, preposition] = statement.revoke ? ['REVOKE', 'FROM'] : ['GRANT', 'TO'];
+  pieces.push(
+    ` ${verb} ${printPrivileges(statement.privileges)} ON ${kindKeywords(statement.object)}S ${preposition} ${printRoles(statement.grantees)}`,
+  );
+  return pieces;
+}
+
+const printPrivileges = (privileges: readonly string[]): string =>
+  privileges.length === 0 ? 'ALL PRIVILEGES' : privileges.join(', ');
+
+const printRoles = (roles: readonly Role[]): string => roles.map(printRole).join(', ');
 
 function printShowList(statement: ShowList): Piece[] {
   const pieces: Piece[] = [`SHOW ${listKeywords(statement.list)}`];

@@ -1,15 +1,15 @@
 import {SqlError} from '../base/sql-error.ts';
-import {alterCluster, createCluster} from '../catalog/commands.ts';
-import type {AlterClusterOptions, CreateCluster} from '../sql/ast.ts';
+import {swapClusters} from '../catalog/change-commands.ts';
+import {alterCluster, createCluster, createUnmanagedCluster} from '../catalog/commands.ts';
+import type {AlterClusterOptions, CreateCluster, SwapCluster} from '../sql/ast.ts';
 import {CLUSTER_OPTIONS} from '../sql/options/cluster.ts';
 import {type OptionsOf, readOptions} from '../sql/options/describe.ts';
 import {ask, notYet, singleName} from './ask.ts';
+import {DEFAULT_SIZE, replicaSize} from './cluster-replicas.ts';
 import {itemExists} from './item-exists.ts';
 import type {Plan} from './statement.ts';
 
 type ClusterOptions = OptionsOf<typeof CLUSTER_OPTIONS>;
-
-const DEFAULT_SIZE = '25cc';
 
 export function planCreateCluster(statement: CreateCluster): Plan {
   return {
@@ -17,13 +17,15 @@ export function planCreateCluster(statement: CreateCluster): Plan {
     tag: 'CREATE CLUSTER',
     run: async context => {
       const options = readOptions(CLUSTER_OPTIONS, statement.options);
-      const {size, replicationFactor} = options.REPLICAS ? replicasOf(options) : managed(options);
       const name = singleName(statement.name, 'cluster');
-      await ask(
-        context,
-        createCluster({name, size: size ?? DEFAULT_SIZE, replicationFactor: replicationFactor ?? 1}),
-        statement.name.at,
-      );
+      const command = isManaged(options)
+        ? createCluster({
+            name,
+            size: options.SIZE ?? DEFAULT_SIZE,
+            replicationFactor: options['REPLICATION FACTOR'] ?? 1,
+          })
+        : createUnmanagedCluster({name, replicas: replicasOf(options)});
+      await ask(context, command, statement.name.at);
     },
   };
 }
@@ -33,13 +35,20 @@ export function planAlterCluster(statement: AlterClusterOptions): Plan {
     kind: 'run',
     tag: 'ALTER CLUSTER',
     run: async context => {
-      const {size, replicationFactor} = changeOf(statement);
+      const change = changeOf(statement);
       if (statement.ifExists && !(await itemExists(context, 'cluster', statement.name))) return;
-      await ask(
-        context,
-        alterCluster(singleName(statement.name, 'cluster'), {size, replicationFactor}),
-        statement.name.at,
-      );
+      await ask(context, alterCluster(singleName(statement.name, 'cluster'), change), statement.name.at);
+    },
+  };
+}
+
+/** Names only: everything goes on where it runs. */
+export function planSwapCluster({name, other}: SwapCluster): Plan {
+  return {
+    kind: 'run',
+    tag: 'ALTER CLUSTER',
+    run: async context => {
+      await ask(context, swapClusters(singleName(name, 'cluster'), singleName(other, 'cluster')));
     },
   };
 }
@@ -47,30 +56,39 @@ export function planAlterCluster(statement: AlterClusterOptions): Plan {
 interface ClusterChange {
   readonly size?: string | undefined;
   readonly replicationFactor?: number | undefined;
+  readonly managed?: boolean | undefined;
 }
 
 function changeOf({action, options}: AlterClusterOptions): ClusterChange {
   if (action === 'set') {
     const given = readOptions(CLUSTER_OPTIONS, options);
     if (given.REPLICAS) throw notYet('REPLICAS in ALTER CLUSTER is');
-    return managed(given);
+    refuseSchedule(given);
+    return {size: given.SIZE, replicationFactor: given['REPLICATION FACTOR'], managed: given.MANAGED};
   }
   const reset = (name: string) => options.some(option => option.name === name);
   return {
     size: reset('SIZE') ? DEFAULT_SIZE : undefined,
     replicationFactor: reset('REPLICATION FACTOR') ? 1 : undefined,
+    managed: reset('MANAGED') ? true : undefined,
   };
 }
 
-function managed(options: ClusterOptions): ClusterChange {
-  if (options.MANAGED === false) throw notYet('MANAGED = false is');
-  if (options.SCHEDULE === 'refresh') throw notYet('SCHEDULE = ON REFRESH is');
-  return {size: options.SIZE, replicationFactor: options['REPLICATION FACTOR']};
+function isManaged(options: ClusterOptions): boolean {
+  refuseSchedule(options);
+  if (options.REPLICAS !== undefined) {
+    if (options.MANAGED !== true) return false;
+    throw new SqlError('42601', 'REPLICAS not supported for managed clusters');
+  }
+  if (options.MANAGED !== false) return true;
+  throw new SqlError('42601', 'REPLICAS is required for unmanaged clusters');
 }
 
-/** A cluster with named replicas is one with as many replicas: their names and sizes are labels. */
-function replicasOf(options: ClusterOptions): ClusterChange {
-  const replicas = options.REPLICAS!;
+function refuseSchedule(options: ClusterOptions): void {
+  if (options.SCHEDULE === 'refresh') throw notYet('SCHEDULE = ON REFRESH is');
+}
+
+function replicasOf(options: ClusterOptions): {readonly name: string; readonly size: string}[] {
   for (const name of ['SIZE', 'REPLICATION FACTOR'] as const) {
     if (options[name] !== undefined) {
       throw new SqlError('42601', `${name} not supported for unmanaged clusters`, {
@@ -78,6 +96,5 @@ function replicasOf(options: ClusterOptions): ClusterChange {
       });
     }
   }
-  const size = replicas[0]?.options.find(({name}) => name === 'SIZE')?.value;
-  return {size: size?.kind === 'text' ? size.text : undefined, replicationFactor: replicas.length};
+  return options.REPLICAS!.map(replica => ({name: replica.name, size: replicaSize(replica.options)}));
 }

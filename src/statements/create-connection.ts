@@ -5,6 +5,7 @@ import {
   describeConnection,
   describeSecret,
   type ItemDescription,
+  type KafkaConnectionOptions,
   type SqlPart,
 } from '../catalog/commands.ts';
 import type {CreateConnection, Name} from '../sql/ast.ts';
@@ -27,41 +28,72 @@ export function planCreateConnection(statement: CreateConnection): Plan {
 
 async function run(statement: CreateConnection, context: StatementContext): Promise<void> {
   checkOptionsFit(statement);
+  const connection = await checkConnection(statement, context);
+  if (await reportTaken(context, statement.name, statement.ifNotExists)) return;
+  await validateBrokers(statement, connection, context);
+  await storeConnection(statement, connection, (options, createSql) =>
+    ask(
+      context,
+      createConnection({name: objectName(statement.name), ifNotExists: statement.ifNotExists, options, createSql}),
+    ),
+  );
+}
+
+/** A connection that may be stored, and what the names in its statement stand for. */
+export interface UsableConnection {
+  readonly kafka: CheckedKafkaConnection;
+  readonly references: ReadonlyMap<Name, SqlPart>;
+}
+
+/**
+ * What is wrong is called wrong; what is right and nothing can use yet is refused with 0A000, so that no connection is ever stored that
+ * nothing has run with.
+ */
+export async function checkConnection(
+  statement: CreateConnection,
+  context: StatementContext,
+): Promise<UsableConnection> {
   if (statement.type !== 'kafka') {
     checkOtherConnection(statement);
     throw notYet(`${CONNECTION_TYPES[statement.type].title} connections are`);
   }
-  const checked = checkKafkaConnection(statement);
-  const references = await resolveNames(checked, context);
-  refuseWhatDoesNotRunYet(checked);
-  if (await reportTaken(context, statement.name, statement.ifNotExists)) return;
+  const kafka = checkKafkaConnection(statement);
+  const references = await resolveNames(kafka, context);
+  refuseWhatDoesNotRunYet(kafka);
+  return {kafka, references};
+}
 
+/** Unless WITH (VALIDATE = false): asks the brokers, 58000 if none answers. */
+export async function validateBrokers(
+  statement: {readonly with: CreateConnection['with']},
+  {kafka: {brokers}}: UsableConnection,
+  context: StatementContext,
+): Promise<void> {
   const {VALIDATE: validate = true} = readOptions(CONNECTION_WITH_OPTIONS, statement.with);
-  if (validate) {
-    const {brokers} = checked;
-    await context.outside(signal => probeBrokers(brokers, {signal, timeoutMs: PROBE_TIMEOUT_MS}));
-  }
-  const {options} = checked;
-  references.set(statement.name, {ref: 'self'});
+  if (validate) await context.outside(signal => probeBrokers(brokers, {signal, timeoutMs: PROBE_TIMEOUT_MS}));
+}
+
+export async function storeConnection(
+  statement: CreateConnection,
+  {kafka, references}: UsableConnection,
+  store: (options: KafkaConnectionOptions, createSql: readonly SqlPart[]) => Promise<unknown>,
+): Promise<void> {
+  const {options} = kafka;
   const shown: CreateConnection = {...statement, ifNotExists: false, with: []};
-  await ask(
-    context,
-    createConnection({
-      name: objectName(statement.name),
-      ifNotExists: statement.ifNotExists,
-      options: {
-        type: 'kafka',
-        brokers: checked.brokers,
-        securityProtocol: checked.securityProtocol,
-        progressTopic: options['PROGRESS TOPIC'],
-        progressTopicReplicationFactor: options['PROGRESS TOPIC REPLICATION FACTOR'],
-      },
-      createSql: createSqlParts(shown, references),
-    }),
+  await store(
+    {
+      type: 'kafka',
+      brokers: kafka.brokers,
+      securityProtocol: kafka.securityProtocol,
+      progressTopic: options['PROGRESS TOPIC'],
+      progressTopicReplicationFactor: options['PROGRESS TOPIC REPLICATION FACTOR'],
+    },
+    createSqlParts(shown, new Map<Name, SqlPart>([...references, [statement.name, {ref: 'self'}]])),
   );
 }
 
-function checkOptionsFit({type, options}: CreateConnection): void {
+/** 42601 for options of another type of connection. */
+export function checkOptionsFit({type, options}: CreateConnection): void {
   const {title, options: own} = CONNECTION_TYPES[type];
   const foreign = options.filter(({name}) => !Object.hasOwn(own, name));
   if (foreign.length === 0) return;

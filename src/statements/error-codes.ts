@@ -15,6 +15,10 @@ export const STATEMENT_ERRORS = {
     explanation: 'The statement is understood, but what it asks for is not supported yet, or not on this relation.',
     remedy: 'Leave out what the message names, or do what the hint says.',
   },
+  '0LP01': {
+    explanation: 'GRANT, REVOKE or ALTER DEFAULT PRIVILEGES names a privilege that this kind of object does not have.',
+    remedy: 'Connections and secrets have USAGE, clusters USAGE and CREATE.',
+  },
   '22007': {explanation: 'An interval is not written as PostgreSQL reads intervals.', remedy: "Write it like '30 s'."},
   '22021': {explanation: 'An escape in a string gives bytes that are not UTF-8.', remedy: 'Correct the escape.'},
   '22023': {
@@ -68,6 +72,10 @@ export const STATEMENT_ERRORS = {
   },
   '54000': {explanation: 'A secret or a definition is too large.', remedy: 'Make it smaller.'},
   '54001': {explanation: 'An expression is nested too deeply.', remedy: 'Write it with fewer parentheses.'},
+  '55000': {
+    explanation: 'The object is not in the state that the statement needs: a managed cluster has no replicas of its own.',
+    remedy: 'Do what the hint says.',
+  },
   '57014': {
     explanation: 'The statement was cancelled, or took longer than statement_timeout.',
     remedy: 'Run it again.',
@@ -110,7 +118,8 @@ export const STALL_ERRORS = {
     remedy: AGAIN,
   },
   SL007: {
-    explanation: 'DDL changed rows that the log does not send: a partition was attached, detached or dropped.',
+    explanation:
+      'DDL changed rows that the log does not send: a partition came or went, ALTER TABLE has rewritten values of a column, or a partition or child table is not in the log.',
     remedy: AGAIN,
   },
   SL010: {
@@ -145,6 +154,14 @@ export const STALL_ERRORS = {
   SL023: {
     explanation: 'The replication slot begins after what the sink has committed; changes in between are lost.',
     remedy: AGAIN,
+  },
+  SL200: {
+    explanation: 'PostgreSQL has refused a statement that the sink needs. The error and the hints are its own.',
+    remedy: 'Mend what they name; the sink tries again every half minute.',
+  },
+  SL900: {
+    explanation: 'An error that Sluice does not know, so nothing is tried that could repeat or lose a row.',
+    remedy: 'Look into its log, and report it. The sink tries again every half minute.',
   },
 } as const satisfies Record<string, ErrorCode>;
 

@@ -6,13 +6,16 @@
 import type {Statement} from '../sql/ast.ts';
 import {familyOf} from '../sql/classify.ts';
 import type {LexicalOptions} from '../sql/lexer.ts';
-import {kindKeywords} from '../sql/parse-objects.ts';
 import {parseStatement} from '../sql/parser.ts';
 import {notYet, refuse} from './ask.ts';
-import {planAlterCluster, planCreateCluster} from './clusters.ts';
+import {planAlterConnection} from './alter-connection.ts';
+import {planChangeOwner, planComment, planRename} from './change-object.ts';
+import {planCreateClusterReplica} from './cluster-replicas.ts';
+import {planAlterCluster, planCreateCluster, planSwapCluster} from './clusters.ts';
 import {planCreateConnection} from './create-connection.ts';
 import {planCreateSink} from './create-sink.ts';
 import {planDrop} from './drop.ts';
+import {planAlterDefaultPrivileges, planGrant, planGrantOnSystem} from './grants.ts';
 import {planAlterSecret, planCreateSecret} from './secrets.ts';
 import {planResetVariable, planSetVariable, planShowVariable} from './session-variables.ts';
 import {planShowCreate} from './show-create.ts';
@@ -55,42 +58,37 @@ function planOf(statement: Statement): Plan | undefined {
     case 'resetVariable':
       return planResetVariable(statement);
     case 'alterSinkSetFrom':
-      return refuse('ALTER SINK', notYet('ALTER SINK … SET FROM is', statement.from.at));
+      return refuse(
+        'ALTER SINK',
+        notYet(
+          'ALTER SINK … SET FROM is',
+          statement.from.at,
+          'Create another sink from the other relation, with a topic of its own, and drop this one.',
+        ),
+      );
     case 'alterSinkOptions': {
       const what = statement.action === 'set' ? 'ALTER SINK SET options' : 'ALTER SINK RESET option';
       return refuse('ALTER SINK', notYet(what, statement.options[0]?.at));
     }
     case 'alterConnection':
-      return refuse('ALTER CONNECTION', notYet('ALTER CONNECTION is'));
+      return planAlterConnection(statement);
     case 'createClusterReplica':
-      return refuse(
-        'CREATE CLUSTER REPLICA',
-        notYet(
-          'CREATE CLUSTER REPLICA is',
-          undefined,
-          'A cluster is one process; ALTER CLUSTER … SET (REPLICATION FACTOR …) starts and stops it.',
-        ),
-      );
+      return planCreateClusterReplica(statement);
     case 'swapCluster':
-      return refuse('ALTER CLUSTER', notYet('ALTER CLUSTER … SWAP WITH is'));
+      return planSwapCluster(statement);
     case 'rename':
-      return refuse(
-        `ALTER ${kindKeywords(statement.object)}`,
-        notYet(`ALTER ${kindKeywords(statement.object)} … RENAME is`),
-      );
+      return planRename(statement);
     case 'changeOwner':
-      return refuse(
-        `ALTER ${kindKeywords(statement.object)}`,
-        notYet(`ALTER ${kindKeywords(statement.object)} … OWNER is`),
-      );
+      return planChangeOwner(statement);
     case 'comment':
-      return refuse('COMMENT', notYet(`COMMENT ON ${kindKeywords(statement.object)} is`));
+      return planComment(statement);
     case 'grant':
     case 'revoke':
-      return refuse(
-        statement.kind.toUpperCase(),
-        notYet(`${statement.kind.toUpperCase()} ON ${kindKeywords(statement.object)} is`),
-      );
+      return planGrant(statement);
+    case 'grantOnSystem':
+      return planGrantOnSystem(statement);
+    case 'alterDefaultPrivileges':
+      return planAlterDefaultPrivileges(statement);
     case 'explainSchema':
       return refuse('EXPLAIN', notYet('EXPLAIN SCHEMA is'));
     case 'unsupported':

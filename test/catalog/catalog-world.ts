@@ -1,6 +1,7 @@
 import {randomBytes} from 'node:crypto';
 import pg from 'pg';
 import type {PostgresVersion} from '../../scripts/postgres/binaries.ts';
+import {type GrantableKind, grantOn} from '../../src/catalog/change-commands.ts';
 import {
   createConnection,
   createSecret,
@@ -78,21 +79,21 @@ export class CatalogWorld implements AsyncDisposable {
     return (await this.admin.query<Record<string, unknown>>(text, [...values])).rows;
   }
 
-  /** What GRANT USAGE ON CONNECTION and SECRET, and GRANT CREATE ON CLUSTER, come down to. */
   async grantUsage(schema: string, name: string, role: string): Promise<void> {
-    const [{anchor}] = await this.rows(
-      'SELECT anchor::regclass::text AS anchor FROM mz_sluice.item WHERE schema = $1::regnamespace AND name = $2',
-      [schema, name],
-    );
-    await this.admin.query(`GRANT REFERENCES ON ${anchor as string} TO ${role}`);
+    const [{kind}] = await this.rows('SELECT kind FROM mz_sluice.item WHERE schema = $1::regnamespace AND name = $2', [
+      schema,
+      name,
+    ]);
+    await this.#grant(kind as 'connection', [schema, name], 'USAGE', role);
   }
 
   async grantCreateOnCluster(name: string, role: string): Promise<void> {
-    const [{anchor}] = await this.rows(
-      'SELECT anchor::regclass::text AS anchor FROM mz_sluice.cluster WHERE name = $1',
-      [name],
-    );
-    await this.admin.query(`GRANT TRIGGER ON ${anchor as string} TO ${role}`);
+    await this.#grant('cluster', [name], 'CREATE', role);
+  }
+
+  async #grant(kind: GrantableKind, name: readonly string[], privilege: string, role: string): Promise<void> {
+    const grant = {privileges: [privilege], grantees: [{name: role}], revoke: false};
+    await run(this.admin, grantOn(kind, name, grant));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

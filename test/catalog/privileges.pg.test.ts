@@ -1,11 +1,25 @@
 import type pg from 'pg';
 import {afterAll, beforeAll, describe, expect, test} from 'vitest';
 import {
+  alterConnection,
+  alterDefaultPrivileges,
+  commentOn,
+  createReplica,
+  dropReplica,
+  grantOn,
+  grantOnSystem,
+  renameObject,
+  renameReplica,
+  setOwner,
+  swapClusters,
+} from '../../src/catalog/change-commands.ts';
+import {
   alterCluster,
   createCluster,
   createConnection,
   createSecret,
   createSink,
+  createUnmanagedCluster,
   describeCluster,
   describeConnection,
   describeName,
@@ -81,6 +95,10 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
   const connectionWith = (options: object, name = 'new'): Command =>
     createConnection({name: ['his', name], ifNotExists: false, options: {...KAFKA, ...options}, createSql: []});
 
+  const nameOf = {connection: ['s', 'k'], secret: ['s', 'x'], sink: ['s', 'z'], cluster: ['quickstart']};
+  const defaults = (of: Parameters<typeof alterDefaultPrivileges>[1]): Command =>
+    alterDefaultPrivileges('secret', of, {privileges: ['USAGE'], grantees: [{name: 'public'}], revoke: false});
+
   /** What each function of mz_internal answers to a role that has been given nothing. */
   const refused: Record<string, [Command, string | undefined][]> = {};
   beforeAll(() => {
@@ -108,7 +126,56 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
         [createConnection({name: ['s', 'n'], ifNotExists: false, options: KAFKA, createSql: []}), '42501'],
         [connectionWith({saslPassword: {secret}}), '42501'],
       ],
+      alter_connection: [
+        [alterConnection(connection, KAFKA, []), '42501'],
+        [alterConnection('u99999', KAFKA, []), '42704'],
+        [alterConnection(secret, KAFKA, []), '42704'],
+      ],
       create_sink: [[sink(), '42501']],
+      rename_object: [
+        [renameObject('sink', ['s', 'z'], {ifExists: false, to: 'mine'}), '42501'],
+        [renameObject('secret', ['s', 'x'], {ifExists: true, to: 'mine'}), '42501'],
+        [renameObject('cluster', ['quickstart'], {ifExists: false, to: 'mine'}), '42501'],
+        [{text: "SELECT mz_internal.rename_object(NULL, '{s,k}', '{}', false, 'mine')", values: []}, '42501'],
+      ],
+      set_owner: (['connection', 'secret', 'sink', 'cluster'] as const).map(kind => [
+        setOwner(kind, nameOf[kind], {ifExists: false, owner: {session: 'current_user'}}),
+        '42501',
+      ]),
+      comment_on: (['connection', 'secret', 'sink', 'cluster'] as const).map(kind => [
+        commentOn(kind, nameOf[kind], 'mine'),
+        '42501',
+      ]),
+      grant_on: [
+        ...(['connection', 'secret', 'cluster'] as const).map((kind): [Command, string] => [
+          grantOn(kind, nameOf[kind], {privileges: [], grantees: [{session: 'current_user'}], revoke: false}),
+          '42501',
+        ]),
+        [{text: "SELECT mz_internal.grant_on('sink', '{s,z}', '{}', '{}', '{public}', false)", values: []}, '0LP01'],
+        [{text: "SELECT mz_internal.grant_on(NULL, '{s,z}', '{}', '{}', '{public}', false)", values: []}, '0LP01'],
+        [
+          {text: "SELECT mz_internal.grant_on('secret', '{s,x}', '{}', '{SELECT}', '{public}', false)", values: []},
+          '0LP01',
+        ],
+      ],
+      grant_on_system: [
+        [grantOnSystem({privileges: ['CREATECLUSTER'], grantees: [{session: 'current_user'}], revoke: false}), '42501'],
+      ],
+      alter_default_privileges: [
+        [defaults({roles: 'all', schemas: []}), '42501'],
+        [defaults({roles: [{name: world.owner}], schemas: []}), '42501'],
+        [defaults({roles: [], schemas: ['closed']}), '3F000'],
+        // About his own objects everybody may decide.
+        [defaults({roles: [], schemas: []}), undefined],
+      ],
+      create_unmanaged_cluster: [[createUnmanagedCluster({name: 'n', replicas: []}), '42501']],
+      create_replica: [[createReplica('quickstart', 'r9', '1'), '42501']],
+      drop_replica: [
+        [dropReplica('quickstart', 'r1', false), '42501'],
+        [dropReplica('quickstart', 'r1', true), '42501'],
+      ],
+      rename_replica: [[renameReplica('quickstart', 'r1', 'r2'), '42501']],
+      swap_clusters: [[swapClusters('quickstart', 'quickstart'), '42501']],
       drop_item: [
         [dropItem('sink', ['s', 'z'], RESTRICT), '42501'],
         [dropItem('connection', ['s', 'k'], {ifExists: true, cascade: true}), '42501'],

@@ -56,7 +56,7 @@ SELECT i.id, i.kind, i.anchor AS oid, mz_sluice.schema_id(n.oid, n.nspname) AS s
 FROM mz_sluice.item i JOIN pg_class a ON a.oid = i.anchor JOIN pg_namespace n ON n.oid = i.schema;
 
 CREATE VIEW mz_sluice.live_cluster AS
-SELECT c.id, c.anchor, c.name, c.size, c.replication_factor, a.relowner, a.relacl
+SELECT c.id, c.anchor, c.name, c.size, c.replication_factor, c.managed, a.relowner, a.relacl
 FROM mz_sluice.cluster c JOIN pg_class a ON a.oid = c.anchor;
 
 CREATE VIEW mz_catalog.mz_databases AS
@@ -105,16 +105,20 @@ LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.at
 WHERE a.attnum > 0 AND NOT a.attisdropped;
 
 CREATE VIEW mz_catalog.mz_clusters AS
-SELECT id, name, mz_sluice.role_id(relowner) AS owner_id, mz_sluice.acl(relacl, 'cluster', relowner) AS privileges, true AS managed, size,
-  replication_factor::mz_catalog.uint4 AS replication_factor, false AS disk, NULL::text[] AS availability_zones,
+SELECT id, name, mz_sluice.role_id(relowner) AS owner_id, mz_sluice.acl(relacl, 'cluster', relowner) AS privileges, managed,
+  CASE WHEN managed THEN size END AS size, CASE WHEN managed THEN replication_factor END::mz_catalog.uint4 AS replication_factor, false AS disk, NULL::text[] AS availability_zones,
   false AS introspection_debugging, NULL::interval AS introspection_interval
 FROM mz_sluice.live_cluster;
 
 -- One process serves a cluster, whatever its replication factor says; the first replica's id is the cluster's.
 CREATE VIEW mz_catalog.mz_cluster_replicas AS
-SELECT 'u' || substr(c.id, 2)::numeric + (n - 1) * 4294967296 AS id, 'r' || n AS name, c.id AS cluster_id, c.size,
+SELECT 'u' || substr(c.id, 2)::numeric + (r.n - 1) * 4294967296 AS id, r.name, c.id AS cluster_id, r.size,
   NULL::text AS availability_zone, mz_sluice.role_id(c.relowner) AS owner_id, false AS disk
-FROM mz_sluice.live_cluster c, generate_series(1, c.replication_factor) AS n;
+FROM mz_sluice.live_cluster c CROSS JOIN LATERAL (
+  SELECT n::bigint, 'r' || n AS name, c.size FROM generate_series(1, c.replication_factor) AS n WHERE c.managed
+  UNION ALL
+  SELECT row_number() OVER (ORDER BY r.id), r.name, r.size FROM mz_sluice.cluster_replica r WHERE r.cluster = c.id AND NOT c.managed
+) AS r;
 
 CREATE VIEW mz_catalog.mz_secrets AS
 SELECT id, oid, schema_id, name, owner_id, privileges FROM mz_sluice.live_item WHERE kind = 'secret';

@@ -14,7 +14,8 @@ BEGIN
   cluster_name := coalesce(cluster_name, nullif(current_setting('sluice.cluster', true), ''), 'quickstart');
   SELECT c.* INTO hit FROM mz_sluice.cluster c JOIN pg_class a ON a.oid = c.anchor WHERE c.name = cluster_name;
   IF hit.id IS NULL AND NOT missing_ok THEN
-    RAISE 'cluster "%" does not exist', cluster_name USING ERRCODE = '42704';
+    RAISE 'cluster "%" does not exist', cluster_name USING ERRCODE = '42704',
+      HINT = 'SHOW CLUSTERS lists the clusters, CREATE CLUSTER makes one.';
   END IF;
   RETURN hit;
 END
@@ -45,6 +46,7 @@ BEGIN
   INSERT INTO mz_sluice.cluster (id, name, anchor, size, replication_factor)
   VALUES (new_id, cluster_name, mz_sluice.create_anchor(mz_sluice.anchor_name('cluster', new_id, cluster_name), owner, NULL, '{}'),
     make_cluster.size, make_cluster.replication_factor);
+  PERFORM mz_sluice.record_event('create', 'cluster', mz_sluice.event_name(new_id, NULL, cluster_name));
   PERFORM pg_notify('mz_sluice_catalog', new_id);
   RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
@@ -64,22 +66,29 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION mz_sluice.check_cluster_name(cluster_name text) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM mz_sluice.split_name(ARRAY[cluster_name]);
+  IF starts_with(cluster_name, 'mz_') OR starts_with(cluster_name, 'pg_') THEN
+    RAISE 'cluster name "%" is reserved', cluster_name USING ERRCODE = '42939',
+      DETAIL = 'The prefixes "mz_" and "pg_" are reserved for system clusters.';
+  END IF;
+END
+$$;
+
 CREATE FUNCTION mz_internal.create_cluster(name text, size text, replication_factor integer) RETURNS text LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   acting oid := mz_sluice.acting_role();
-  parts record := mz_sluice.split_name(ARRAY[name]);
+  new_id text;
 BEGIN
-  IF has_database_privilege(acting, current_database(), 'CREATE') IS NOT TRUE THEN
-    RAISE 'permission denied to create cluster' USING ERRCODE = '42501',
-      DETAIL = format('CREATE on database %s is needed.', current_database());
-  END IF;
-  IF starts_with(name, 'mz_') OR starts_with(name, 'pg_') THEN
-    RAISE 'cluster name "%" is reserved', name USING ERRCODE = '42939',
-      DETAIL = 'The prefixes "mz_" and "pg_" are reserved for system clusters.';
-  END IF;
+  PERFORM mz_sluice.require_create_cluster(acting);
+  PERFORM mz_sluice.check_cluster_name(name);
   PERFORM mz_sluice.check_cluster_options(size, replication_factor);
-  RETURN mz_sluice.make_cluster(acting, name, size, replication_factor);
+  new_id := mz_sluice.make_cluster(acting, name, size, replication_factor);
+  PERFORM mz_sluice.apply_default_privileges('cluster', NULL, (SELECT anchor FROM mz_sluice.cluster WHERE id = new_id));
+  RETURN new_id;
 END
 $$;
 
@@ -88,15 +97,28 @@ SET search_path = pg_catalog, pg_temp AS $$
   SELECT json_build_object('id', c.id, 'name', c.name, 'replicationFactor', c.replication_factor) FROM mz_sluice.find_cluster(name) AS c
 $$;
 
-CREATE FUNCTION mz_internal.alter_cluster(name text, size text, replication_factor integer) RETURNS void LANGUAGE plpgsql
+-- What is NULL stays. A cluster that is no longer managed keeps its replicas, under the names that they had.
+CREATE FUNCTION mz_internal.alter_cluster(name text, size text, replication_factor integer, managed boolean) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   cluster mz_sluice.cluster := mz_sluice.find_cluster(name);
 BEGIN
   PERFORM mz_sluice.require_owner(mz_sluice.acting_role(), cluster.anchor, 'cluster', cluster.name);
   PERFORM mz_sluice.check_cluster_options(size, replication_factor);
-  UPDATE mz_sluice.cluster c SET size = coalesce(alter_cluster.size, c.size),
+  SELECT c.* INTO cluster FROM mz_sluice.cluster c WHERE c.id = cluster.id FOR UPDATE;
+  IF NOT coalesce(managed, cluster.managed) AND (size IS NOT NULL OR replication_factor IS NOT NULL) THEN
+    RAISE '% not supported for unmanaged clusters', CASE WHEN size IS NULL THEN 'REPLICATION FACTOR' ELSE 'SIZE' END
+      USING ERRCODE = '42601', HINT = 'CREATE CLUSTER REPLICA and DROP CLUSTER REPLICA change the replicas of an unmanaged cluster.';
+  END IF;
+  IF managed AND NOT cluster.managed THEN
+    DELETE FROM mz_sluice.cluster_replica r WHERE r.cluster = cluster.id;
+  ELSIF NOT managed AND cluster.managed THEN
+    INSERT INTO mz_sluice.cluster_replica (cluster, name, size)
+    SELECT cluster.id, 'r' || n, cluster.size FROM generate_series(1, cluster.replication_factor) AS n;
+  END IF;
+  UPDATE mz_sluice.cluster c SET size = coalesce(alter_cluster.size, c.size), managed = coalesce(alter_cluster.managed, c.managed),
     replication_factor = coalesce(alter_cluster.replication_factor, c.replication_factor) WHERE c.id = cluster.id;
+  PERFORM mz_sluice.record_event('alter', 'cluster', mz_sluice.event_name(cluster.id, NULL, cluster.name));
   PERFORM pg_notify('mz_sluice_catalog', cluster.id);
 END
 $$;
@@ -116,10 +138,15 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION mz_sluice.cluster_sql(cluster mz_sluice.cluster) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION mz_sluice.cluster_sql(cluster mz_sluice.cluster) RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format('CREATE CLUSTER %s (MANAGED = true, REPLICATION FACTOR = %s, SIZE = %L, SCHEDULE = MANUAL)',
-    mz_sluice.quoted((cluster).name), (cluster).replication_factor, (cluster).size)
+  SELECT format('CREATE CLUSTER %s (%s)', mz_sluice.quoted((cluster).name),
+    CASE WHEN (cluster).managed THEN
+      format('MANAGED = true, REPLICATION FACTOR = %s, SIZE = %L, SCHEDULE = MANUAL', (cluster).replication_factor, (cluster).size)
+    ELSE
+      (SELECT format('REPLICAS = (%s)', string_agg(format('%s (SIZE = %L)', mz_sluice.quoted(r.name), r.size), ', ' ORDER BY r.id))
+       FROM mz_sluice.cluster_replica r WHERE r.cluster = ($1).id)
+    END)
 $$;
 
 CREATE FUNCTION mz_internal.show_create_cluster(cluster_name text, OUT name text, OUT create_sql text) LANGUAGE sql STABLE SECURITY DEFINER

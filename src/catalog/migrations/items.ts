@@ -61,6 +61,17 @@ BEGIN
 END
 $$;
 
+-- What cannot be printed must not be stored: it would break the views for everybody.
+CREATE FUNCTION mz_sluice.check_definition(kind text, id text, definition jsonb, create_sql jsonb) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF octet_length(definition::text) + octet_length(create_sql::text) > 1048576 THEN
+    RAISE 'definition of % is larger than 1 MiB', kind USING ERRCODE = '54000';
+  END IF;
+  PERFORM mz_sluice.print_sql(create_sql, id, false), mz_sluice.print_sql(create_sql, id, true);
+END
+$$;
+
 -- Makes the anchor and the row; NULL when IF NOT EXISTS found something.
 CREATE FUNCTION mz_sluice.create_item(acting oid, new_kind text, name text[], path text[], if_not_exists boolean, needed oid[],
   new_definition jsonb, new_create_sql jsonb) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -76,10 +87,8 @@ BEGIN
     PERFORM mz_sluice.report_taken(taken, new_schema, parts.object_name, if_not_exists);
     RETURN NULL;
   END IF;
-  IF octet_length(new_definition::text) + octet_length(new_create_sql::text) > 1048576 THEN
-    RAISE 'definition of % is larger than 1 MiB', new_kind USING ERRCODE = '54000';
-  END IF;
   new_id := mz_sluice.next_item_id();
+  PERFORM mz_sluice.check_definition(new_kind, new_id, new_definition, new_create_sql);
   BEGIN
     INSERT INTO mz_sluice.item (id, kind, schema, name, anchor, definition, create_sql)
     VALUES (new_id, new_kind, new_schema, parts.object_name,
@@ -90,8 +99,8 @@ BEGIN
     PERFORM mz_sluice.report_taken(new_kind, new_schema, parts.object_name, if_not_exists);
     RETURN NULL;
   END;
-  -- What cannot be printed must not be stored: it would break the views for everybody.
-  PERFORM mz_sluice.print_sql(new_create_sql, new_id, false), mz_sluice.print_sql(new_create_sql, new_id, true);
+  PERFORM mz_sluice.apply_default_privileges(new_kind, new_schema, (SELECT anchor FROM mz_sluice.item WHERE id = new_id));
+  PERFORM mz_sluice.record_event('create', new_kind, mz_sluice.event_name(new_id, new_schema, parts.object_name));
   PERFORM pg_notify('mz_sluice_catalog', new_id);
   RETURN new_id;
 END

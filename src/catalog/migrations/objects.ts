@@ -50,6 +50,10 @@ BEGIN
   SELECT s.id, s.cluster, s.relation FROM mz_sluice.sink s JOIN mz_sluice.item i ON i.id = s.id WHERE i.anchor = ANY (anchors);
   INSERT INTO mz_sluice.sink_status_history (sink, status)
   SELECT i.id, 'dropped' FROM mz_sluice.item i WHERE i.kind = 'sink' AND i.anchor = ANY (anchors);
+  PERFORM mz_sluice.record_event('drop', i.kind, mz_sluice.event_name(i.id, i.schema, i.name))
+  FROM mz_sluice.item i WHERE i.anchor = ANY (anchors) ORDER BY i.id;
+  PERFORM mz_sluice.record_event('drop', 'cluster', mz_sluice.event_name(c.id, NULL, c.name))
+  FROM mz_sluice.cluster c WHERE c.anchor = ANY (anchors) ORDER BY c.id;
   DELETE FROM mz_sluice.item WHERE anchor = ANY (anchors);
   DELETE FROM mz_sluice.cluster WHERE anchor = ANY (anchors);
   PERFORM pg_notify('mz_sluice_catalog', 'drop');

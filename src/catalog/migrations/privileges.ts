@@ -196,17 +196,22 @@ SET search_path = pg_catalog, pg_temp AS $$
   SELECT (kind || ' ' || id || ': ' || name)::name
 $$;
 
+-- The query of an anchor: it depends on its schema and on the relations that it names.
+CREATE FUNCTION mz_sluice.anchor_query(schema oid, needed oid[]) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT concat_ws(' ', 'SELECT',
+    (SELECT 'FROM ' || string_agg(format('%s AS r%s', r.oid::regclass, r.n), ', ') FROM unnest(needed) WITH ORDINALITY AS r (oid, n)),
+    (SELECT format('WHERE %L::pg_catalog.regnamespace IS NOT NULL', quote_ident(nspname)) FROM pg_namespace WHERE oid = schema))
+$$;
+
 -- Naming the relations in FROM locks them against a concurrent DROP until the end of the transaction.
 CREATE FUNCTION mz_sluice.create_anchor(anchor_name name, owner oid, schema oid, needed oid[]) RETURNS oid LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  relations text := (
-    SELECT 'FROM ' || string_agg(format('%s AS r%s', r.oid::regclass, r.n), ', ') FROM unnest(needed) WITH ORDINALITY AS r (oid, n));
-  condition text := (SELECT format('WHERE %L::pg_catalog.regnamespace IS NOT NULL', quote_ident(nspname)) FROM pg_namespace WHERE oid = schema);
   anchor oid;
   grantee oid;
 BEGIN
-  EXECUTE format('CREATE VIEW mz_sluice.%I AS SELECT %s %s', anchor_name, relations, condition);
+  EXECUTE format('CREATE VIEW mz_sluice.%I AS %s', anchor_name, mz_sluice.anchor_query(schema, needed));
   anchor := (SELECT oid FROM pg_class WHERE relname = anchor_name AND relnamespace = 'mz_sluice'::regnamespace);
   -- Somebody's ALTER DEFAULT PRIVILEGES for our role must not give away what the owner has not given.
   FOR grantee IN SELECT DISTINCT x.grantee FROM pg_class c, aclexplode(c.relacl) x WHERE c.oid = anchor AND x.grantee <> c.relowner LOOP
@@ -215,6 +220,28 @@ BEGIN
   EXECUTE format('ALTER VIEW %s OWNER TO %s', anchor::regclass, owner::regrole);
   RETURN anchor;
 END
+$$;
+
+-- The object needs other things from now on. Owner, privileges, comment and OID stay.
+CREATE FUNCTION mz_sluice.replace_anchor(anchor oid, schema oid, needed oid[]) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('CREATE OR REPLACE VIEW %s AS %s', anchor::regclass, mz_sluice.anchor_query(schema, needed));
+END
+$$;
+
+-- For mz_audit_events.
+CREATE FUNCTION mz_sluice.record_event(event_type text, object_type text, details jsonb) RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO mz_sluice.audit_event (event_type, object_type, details, role_name)
+  VALUES (event_type, object_type, details, (SELECT rolname FROM pg_roles WHERE oid = mz_sluice.acting_role()))
+$$;
+
+CREATE FUNCTION mz_sluice.event_name(id text, schema oid, name text) RETURNS jsonb LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN schema IS NULL THEN jsonb_build_object('id', id, 'name', name)
+    ELSE jsonb_build_object('id', id, 'database', current_database(), 'schema', (SELECT nspname FROM pg_namespace WHERE oid = schema), 'item', name)
+  END
 $$;
 
 -- Which anchor needs what: (anchor, class of what it needs, its OID).

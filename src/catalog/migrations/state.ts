@@ -40,7 +40,16 @@ CREATE TABLE mz_sluice.cluster (
   -- The view in mz_sluice that stands for the object in PostgreSQL's eyes: its existence, owner and privileges are the object's.
   anchor oid NOT NULL UNIQUE,
   size text NOT NULL,
-  replication_factor integer NOT NULL CHECK (replication_factor BETWEEN 0 AND 64)
+  replication_factor integer NOT NULL CHECK (replication_factor BETWEEN 0 AND 64),
+  -- False: its replicas are those of cluster_replica.
+  managed boolean NOT NULL DEFAULT true
+);
+CREATE TABLE mz_sluice.cluster_replica (
+  id bigint GENERATED ALWAYS AS IDENTITY,
+  cluster text REFERENCES mz_sluice.cluster ON DELETE CASCADE,
+  name text,
+  size text NOT NULL,
+  PRIMARY KEY (cluster, name)
 );
 
 CREATE TABLE mz_sluice.item (
@@ -89,6 +98,8 @@ CREATE TABLE mz_sluice.sink_state (
   sink text PRIMARY KEY,
   -- Set before the target's first commit.
   committed_once boolean NOT NULL DEFAULT false,
+  -- pg_publication_rel.oid of the relation when the sink was published: another one when somebody took it out and put it back.
+  publication_entry oid,
   -- End LSN and write frontier (the next logical time that is not yet committed) of the target's last progress.
   end_lsn pg_lsn,
   time bigint,
@@ -152,6 +163,15 @@ CREATE TABLE mz_sluice.spool (
   blocks bigint NOT NULL,
   system numeric,
   timeline integer
+);
+
+CREATE TABLE mz_sluice.audit_event (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  event_type text NOT NULL,
+  object_type text NOT NULL,
+  details jsonb NOT NULL,
+  role_name text,
+  occurred_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- What DROP of a relation's last sink restores.

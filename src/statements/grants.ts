@@ -1,0 +1,79 @@
+import {SqlError} from '../base/sql-error.ts';
+import {alterDefaultPrivileges, type GrantableKind, grantOn, grantOnSystem} from '../catalog/change-commands.ts';
+import type {ObjectName} from '../catalog/commands.ts';
+import type {AlterDefaultPrivileges, Grant, GrantOnSystem, Name, Role} from '../sql/ast.ts';
+import {quoteName} from '../sql/quote.ts';
+import {ask, objectName, singleName} from './ask.ts';
+import {roleReference} from './change-object.ts';
+import type {Plan} from './statement.ts';
+
+export function planGrant({kind, object, privileges, names, roles}: Grant): Plan {
+  const grant = {privileges, grantees: roles.map(roleReference), revoke: kind === 'revoke'};
+  return {
+    kind: 'run',
+    tag: kind.toUpperCase(),
+    run: async context => {
+      for (const name of names) await ask(context, grantOn(object, grantable(object, name), grant));
+    },
+  };
+}
+
+const grantable = (object: GrantableKind, name: Name): ObjectName =>
+  object === 'cluster' ? [singleName(name, 'cluster')] : objectName(name);
+
+/** What PostgreSQL keeps as an attribute of a role, and has rules of its own for who may give it. */
+const ATTRIBUTES = ['CREATEROLE', 'CREATEDB'];
+
+export function planGrantOnSystem({revoke, privileges, roles}: GrantOnSystem): Plan {
+  return {
+    kind: 'run',
+    tag: revoke ? 'REVOKE' : 'GRANT',
+    run: async context => {
+      const attributes = privileges.filter(privilege => ATTRIBUTES.includes(privilege));
+      for (const role of attributes.length > 0 ? roles : []) {
+        await context.query(
+          `ALTER ROLE ${roleOf(role)} ${attributes.map(name => (revoke ? `NO${name}` : name)).join(' ')}`,
+        );
+      }
+      const ours = privileges.filter(privilege => !ATTRIBUTES.includes(privilege));
+      if (ours.length > 0) {
+        await ask(context, grantOnSystem({privileges: ours, grantees: roles.map(roleReference), revoke}));
+      }
+    },
+  };
+}
+
+function roleOf(role: Role): string {
+  if ('session' in role) return role.session.toUpperCase();
+  if (role.name !== 'public') return quoteName(role.name);
+  throw new SqlError('0LP01', 'CREATEROLE and CREATEDB cannot be granted to PUBLIC');
+}
+
+export function planAlterDefaultPrivileges(statement: AlterDefaultPrivileges): Plan {
+  const {roles, schemas, database, object, privileges, grantees, revoke} = statement;
+  return {
+    kind: 'run',
+    tag: 'ALTER DEFAULT PRIVILEGES',
+    run: async context => {
+      if (database !== undefined) {
+        const {rows} = await context.query('SELECT pg_catalog.current_database() = $1', [
+          singleName(database, 'database'),
+        ]);
+        if (rows[0][0] !== 't') {
+          throw new SqlError('0A000', 'cross-database references are not implemented', {position: database.at});
+        }
+      }
+      await ask(
+        context,
+        alterDefaultPrivileges(
+          object,
+          {
+            roles: roles === 'all' ? 'all' : roles.map(roleReference),
+            schemas: schemas.map(schema => singleName(schema, 'schema')),
+          },
+          {privileges, grantees: grantees.map(roleReference), revoke},
+        ),
+      );
+    },
+  };
+}
