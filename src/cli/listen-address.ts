@@ -12,19 +12,27 @@ export function isLoopback(ip: string): boolean {
   return loopback.check(ip.replace(/^::ffff:(?=\d+\.)/i, ''), ip.includes(':') && !ip.includes('.') ? 'ipv6' : 'ipv4');
 }
 
-/**
- * The very address to listen on, resolved once. Throws `SqlError` for one that other machines can reach: that needs TLS, which
- * this version does not have yet, and a password.
- */
-export async function resolveListenAddress(option: string, {host, port}: ListenAddress): Promise<ListenAddress> {
+export interface Protection {
+  readonly tls: boolean;
+  /** Everybody has to log in by password. */
+  readonly passwords: boolean;
+}
+
+/** The very address to listen on, resolved once. Throws `SqlError` for one that other machines can reach without protection. */
+export async function resolveListenAddress(
+  option: string,
+  {host, port}: ListenAddress,
+  {tls, passwords}: Protection,
+): Promise<ListenAddress> {
   const ip = net.isIP(host) === 0 ? await resolve(option, host) : host;
-  if (isLoopback(ip)) return {host: ip, port};
+  if (isLoopback(ip) || (tls && passwords)) return {host: ip, port};
+  const missing = [...(tls ? [] : ['--tls-cert and --tls-key']), ...(passwords ? [] : ['--password'])];
   throw new SqlError(
     '55000',
     `--${option} ${host}:${port} can be reached by other machines, which needs TLS and a password`,
     {
-      detail: 'This version of Sluice does not speak TLS with its clients yet.',
-      hint: 'Listen on 127.0.0.1 and let other machines in through a tunnel (SSH, WireGuard, stunnel).',
+      detail: `Not given: ${missing.join(', ')}.`,
+      hint: 'Give them, or listen on 127.0.0.1 and let other machines in through a tunnel (SSH, WireGuard, stunnel).',
     },
   );
 }

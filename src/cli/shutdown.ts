@@ -24,10 +24,14 @@ export class Closers {
   }
 }
 
-/** Aborted by the first SIGTERM, SIGINT or SIGHUP. A second one ends the process at once; the next start takes over what is left. */
-export function shutdownSignal(): AbortSignal {
+/**
+ * Aborted by the first SIGTERM, SIGINT or SIGHUP, the last only if a hangup `ends` the process. A second one ends it at once; the next
+ * start takes over what is left.
+ */
+export function shutdownSignal(hangup: 'ends' | 'reloads' = 'ends'): AbortSignal {
   const controller = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  const names = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+  for (const name of names.filter(name => name !== 'SIGHUP' || hangup === 'ends')) {
     process.on(name, () => {
       if (controller.signal.aborted) process.exit(1);
       controller.abort();

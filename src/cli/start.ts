@@ -14,8 +14,9 @@ import {FileLock} from '../engine/file-lock.ts';
 import {DEFAULT_USER} from '../engine/server-settings.ts';
 import {GatewayServer} from '../gateway/gateway-server.ts';
 import {planStatement} from '../statements/plan.ts';
+import {openClientTls, reloadOnHangup} from './client-encryption.ts';
 import type {START_OPTIONS} from './command-options.ts';
-import {hostInUrl, resolveListenAddress, resolveLoopbackAddress} from './listen-address.ts';
+import {hostInUrl, isLoopback, resolveListenAddress, resolveLoopbackAddress} from './listen-address.ts';
 import {startConsole} from './start-console.ts';
 import {aborted, Closers} from './shutdown.ts';
 
@@ -39,14 +40,21 @@ export interface Addresses {
 
 /** Engine, state, clusters, gateway; says where clients connect, and runs until `signal` is aborted. */
 export async function start({config, log, signal, ready}: Start): Promise<void> {
-  const listen = await resolveListenAddress('listen', config.listen);
+  const tls = openClientTls(config['tls-cert'], config['tls-key']);
+  // An attached PostgreSQL has its own rules, and the gateway refuses from elsewhere whom it asks for no password.
+  const protection = {
+    tls: tls !== undefined,
+    passwords: config.password !== undefined || config.postgres !== undefined,
+  };
+  const listen = await resolveListenAddress('listen', config.listen, protection);
   const internal = config['internal-listen'];
-  const internalListen = internal && (await resolveListenAddress('internal-listen', internal));
+  const internalListen = internal && (await resolveListenAddress('internal-listen', internal, protection));
   const metrics = config['metrics-listen'];
   const metricsListen = metrics && (await resolveLoopbackAddress('metrics-listen', metrics));
   const dataDir = resolve(config['data-dir']);
   const closers = new Closers(log);
   try {
+    if (tls !== undefined) reloadOnHangup(tls, log, closers);
     const engine = await startEngine({config, log, signal, dataDir, closers});
     await prepareState(engine);
     const supervisor = new ClusterSupervisor({engine, dataDir, log, logFormat: config['log-format']});
@@ -67,6 +75,8 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
         plan: planStatement,
         secrets,
         connectControl: () => connect(engine, {applicationName: 'sluice gateway'}),
+        tls,
+        isTrusted: isLoopback,
         takesAdministrators,
       });
       gateways.push(gateway);

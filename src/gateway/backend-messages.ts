@@ -94,6 +94,14 @@ function report(
 /** A NUL would end the field early. */
 const wireText = (text: string, encode: Encode): string => encode(text.replaceAll('\0', '')).toString('latin1');
 
+/** An AuthenticationRequest: what it asks for, and the data of that. */
+export function authentication(code: number, data: Buffer = Buffer.alloc(0)): Buffer {
+  const body = Buffer.allocUnsafe(4 + data.length);
+  body.writeUInt32BE(code, 0);
+  data.copy(body, 4);
+  return frameOf(BACKEND.authentication, body);
+}
+
 export const commandComplete = (tag: string): Buffer => frameOf(BACKEND.commandComplete, Buffer.from(`${tag}\0`));
 
 /** Name and value of a ParameterStatus, as bytes read as latin1. */

@@ -7,6 +7,7 @@ import {
   FLUSH,
   FRONTEND,
   LONGEST_MESSAGE,
+  LONGEST_PASSWORD,
   LONGEST_SMALL_MESSAGE,
   REQUESTS,
   UNANSWERED,
@@ -15,6 +16,7 @@ import {
 } from './frontend-messages.ts';
 import type {Handling, Interception} from './interception.ts';
 import type {Request} from './ledger.ts';
+import type {Login} from './login.ts';
 
 /** What may lie here of a client's messages while earlier ones are dealt with. */
 const HELD_BYTES = 256 * 1024;
@@ -38,6 +40,7 @@ export class ClientMessages {
   readonly #onFailure: (error: unknown) => void;
   /** Called when messages move again. */
   readonly #onRelease: () => void;
+  readonly #login: Login;
   /** While a message is worked on, further ones wait; in `copy` COPY data may pass all the same. */
   #hold: 'no' | 'all' | 'copy' = 'no';
   /** Within a statement that is too long to be read. */
@@ -48,10 +51,12 @@ export class ClientMessages {
   constructor(
     exchange: Exchange,
     interception: Interception,
+    login: Login,
     callbacks: {readonly onFailure: (error: unknown) => void; readonly onRelease: () => void},
   ) {
     this.#exchange = exchange;
     this.#interception = interception;
+    this.#login = login;
     this.#onFailure = callbacks.onFailure;
     this.#onRelease = callbacks.onRelease;
   }
@@ -106,6 +111,7 @@ export class ClientMessages {
     if (this.#exchange.transactionStatus === 0 && !DURING_LOGIN.has(type)) return false;
     if (size < 5 || size > LONGEST_MESSAGE || (request === undefined && !UNANSWERED.has(type))) return this.#giveUp();
     if (this.#hold === 'copy' && !DURING_COPY.has(type)) return this.#breakCopy(type);
+    if (type === FRONTEND.password && this.#login.takesPassword) return this.#takePassword(size);
     if (request === undefined) return this.#pass();
     const source = this.#source;
     if ((request === 'query' || request === 'parse') && type !== FRONTEND.call && size > LONGEST_STATEMENT) {
@@ -134,6 +140,15 @@ export class ClientMessages {
     if (this.#hold === 'copy' && request === 'copyDone') return this.#endCopyWindow();
     this.#exchange.ledger.sent(request);
     return this.#pass();
+  }
+
+  #takePassword(size: number): boolean {
+    const source = this.#source;
+    if (size > LONGEST_PASSWORD) return this.#giveUp();
+    if (!source.whole()) return false;
+    const from = source.takeWhole();
+    this.#login.takePassword(source.buffer.subarray(from, source.start));
+    return true;
   }
 
   /**

@@ -78,7 +78,9 @@ export class EngineDoor {
     }
     return await new Promise((resolve, reject) => {
       const servername = net.isIP(host) === 0 ? {servername: host} : {};
-      const secure = tls.connect({...settings, ...servername, socket}, () => {
+      // The size is a stream option, which `tls.connect` passes on and its type does not know.
+      const options = {...settings, ...servername, socket, highWaterMark: SOCKET_BUFFER_BYTES};
+      const secure = tls.connect(options, () => {
         secure.off('error', reject);
         secure.on('error', () => undefined);
         resolve(secure);

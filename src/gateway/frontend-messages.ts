@@ -23,6 +23,9 @@ export const LONGEST_MESSAGE = 0x3fffffff;
 /** The same for messages that carry names at most. */
 export const LONGEST_SMALL_MESSAGE = 10_001;
 
+/** What answers an AuthenticationRequest (PG_MAX_AUTH_TOKEN_LENGTH). */
+export const LONGEST_PASSWORD = 65_536;
+
 /** What a message makes the server answer; a type that is neither here nor in `UNANSWERED` ends the connection. */
 export const REQUESTS: ReadonlyMap<number, Request> = new Map([
   [FRONTEND.query, 'query'],
@@ -76,6 +79,9 @@ export function bind(portal: string, statement: string, values: readonly (Buffer
   parts.push(Buffer.from([0, 0]));
   return message(FRONTEND.bind, Buffer.concat(parts));
 }
+
+/** PasswordMessage, SASLInitialResponse and SASLResponse. */
+export const password = (body: Buffer): Buffer => message(FRONTEND.password, body);
 
 export const describePortal = (portal: string | Buffer): Buffer =>
   message(FRONTEND.describe, Buffer.concat([Buffer.from('P'), cstring(portal)]));

@@ -1,5 +1,6 @@
 import {once} from 'node:events';
 import net from 'node:net';
+import {TLSSocket} from 'node:tls';
 import type pg from 'pg';
 import type {Logger} from 'pino';
 import {SqlError} from '../base/sql-error.ts';
@@ -8,6 +9,7 @@ import type {EngineAddress} from '../engine/address.ts';
 import type {PlanStatement} from '../statements/statement.ts';
 import {admit} from './admission.ts';
 import {errorResponse} from './backend-messages.ts';
+import type {ClientTls} from './client-tls.ts';
 import {ControlLink} from './control-link.ts';
 import {EngineDoor, SOCKET_BUFFER_BYTES} from './engine-door.ts';
 import {readGreeting} from './greeting.ts';
@@ -28,6 +30,10 @@ export interface GatewayOptions {
   readonly connectControl: () => Promise<pg.Client>;
   /** Clients beyond that are refused (53300). The engine's own limit counts too. Default 1000. */
   readonly maxConnections?: number | undefined;
+  /** Without it clients cannot encrypt. */
+  readonly tls?: ClientTls | undefined;
+  /** Whether a client may come without TLS and be let in by the engine without a password: clients of this machine, say. */
+  readonly isTrusted: (remoteAddress: string) => boolean;
   /** The internal address: superusers and `mz_system` may log in. Default false. */
   readonly takesAdministrators?: boolean | undefined;
 }
@@ -91,14 +97,22 @@ export class GatewayServer {
     client.on('error', () => undefined);
     client.once('close', () => this.#clients.delete(client));
     try {
-      const greeting = await readGreeting(client);
+      const greeting = await readGreeting(client, this.#options.tls);
       if (greeting === undefined) client.destroy();
-      else if (greeting.kind === 'cancel') await this.#forwardCancel(client, greeting.packet);
-      else await this.#open(client, greeting);
+      else await this.#greeted(greeting);
     } catch (error) {
       this.#refuse(client, error);
     } finally {
       this.#clients.delete(client);
+    }
+  }
+
+  async #greeted(greeting: Greeting): Promise<void> {
+    try {
+      if (greeting.kind === 'cancel') await this.#forwardCancel(greeting.client, greeting.packet);
+      else await this.#open(greeting);
+    } catch (error) {
+      this.#refuse(greeting.client, error);
     }
   }
 
@@ -111,7 +125,10 @@ export class GatewayServer {
     client.destroy();
   }
 
-  async #open(client: net.Socket, greeting: Extract<Greeting, {kind: 'startup'}>): Promise<void> {
+  async #open(greeting: Extract<Greeting, {kind: 'startup'}>): Promise<void> {
+    const {client, encrypted: clientEncrypted} = greeting;
+    const trusted = this.#options.isTrusted(client.remoteAddress ?? '');
+    if (!clientEncrypted && !trusted) throw unencrypted();
     if (this.#sessions.size >= (this.#options.maxConnections ?? 1000)) {
       throw new SqlError('53300', 'sorry, too many clients already');
     }
@@ -135,7 +152,8 @@ export class GatewayServer {
       return;
     }
     const {plan, secrets, log} = this.#options;
-    const session = new Session(client, engine, plan, {control: this.#control, secrets, log});
+    const login = {clientEncrypted, engineEncrypted: engine instanceof TLSSocket, mustProve: !trusted};
+    const session = new Session(client, engine, login, plan, {control: this.#control, secrets, log});
     this.#sessions.add(session);
     void session.ended.then(() => this.#sessions.delete(session));
     session.start(
@@ -154,3 +172,8 @@ export class GatewayServer {
     client.destroySoon();
   }
 }
+
+const unencrypted = (): SqlError =>
+  new SqlError('28000', 'a client on another machine has to encrypt its connection', {
+    hint: 'Connect with sslmode=require, or better sslmode=verify-full.',
+  });

@@ -8,6 +8,8 @@ import type {Exchange} from './exchange.ts';
 import {FrameSource} from './frame-source.ts';
 import {Interception} from './interception.ts';
 import {Ledger} from './ledger.ts';
+import {Login} from './login.ts';
+import type {LoginOptions} from './login.ts';
 import {Outlet} from './outlet.ts';
 import type {GatewayServices} from './plan-run.ts';
 import {withoutCatalog} from './startup-options.ts';
@@ -51,15 +53,30 @@ export class Session implements Exchange {
   /** Who waits for the backend. */
   readonly #waiting = new Set<(error: BackendGone) => void>();
 
+  readonly #login: Login;
+
   /** Both sockets allow half-open connections. The start-up packet goes out through `start`. */
-  constructor(client: net.Socket, backend: net.Socket, planStatement: PlanStatement, services: GatewayServices) {
+  constructor(
+    client: net.Socket,
+    backend: net.Socket,
+    login: LoginOptions,
+    planStatement: PlanStatement,
+    services: GatewayServices,
+  ) {
     this.#client = client;
     this.#backend = backend;
     this.#services = services;
     this.toClient = new Outlet(client);
     this.toBackend = new Outlet(backend);
     this.#interception = new Interception(this, planStatement, services);
-    this.#fromClient = new ClientMessages(this, this.#interception, {
+    this.#login = new Login(login, {
+      toEngine: frame => {
+        this.toBackend.send(frame);
+        this.#flushToBackend();
+      },
+      fail: error => this.#fail(error),
+    });
+    this.#fromClient = new ClientMessages(this, this.#interception, this.#login, {
       onFailure: error => this.#fail(error),
       onRelease: () => {
         this.flush();
@@ -72,7 +89,7 @@ export class Session implements Exchange {
 
   /** `early`: what the client has sent behind its start-up packet. */
   start(startupPacket: Buffer, early: Buffer): void {
-    this.ledger.sent('query');
+    this.ledger.sent('query', this.#login);
     this.toBackend.send(startupPacket);
     this.#client.on('data', chunk => this.#guard(() => this.#onClientData(chunk)));
     this.#backend.on('data', chunk => this.#guard(() => this.#onBackendData(chunk)));
@@ -95,9 +112,8 @@ export class Session implements Exchange {
     if (!this.#fromClient.held && this.transactionStatus === IDLE && this.ledger.next === undefined) this.terminate();
   }
 
-  terminate(): void {
+  terminate(error = new SqlError('57P01', 'terminating connection due to administrator command')): void {
     if (!this.#fromBackend.inPart && this.#client.writable) {
-      const error = new SqlError('57P01', 'terminating connection due to administrator command');
       this.toClient.send(errorResponse(error, {severity: 'FATAL'}));
       this.toClient.flush();
     }
@@ -229,6 +245,7 @@ export class Session implements Exchange {
 
   #fail(error: unknown): void {
     if (error instanceof BackendGone) return;
+    if (error instanceof SqlError) return this.terminate(error);
     this.#services.log.error({err: error}, 'a session ended because of an error of ours');
     this.terminate();
   }

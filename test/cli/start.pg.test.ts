@@ -8,6 +8,7 @@ import pg from 'pg';
 import {afterEach, beforeEach, expect, test} from 'vitest';
 import {isAlive, readPostmasterFile} from '../../src/engine/postmaster.ts';
 import {connect} from '../../src/engine/connect.ts';
+import {selfSignedCertificate} from '../setup/certificate.ts';
 import {createTestDatabase} from '../setup/postgres.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -258,4 +259,29 @@ test('one cluster elsewhere, against the same PostgreSQL', async () => {
   } finally {
     await database.drop();
   }
+});
+
+test('TLS for clients: the files are checked before anything is made, and read again at SIGHUP', async () => {
+  const {certificate, key} = selfSignedCertificate(root);
+  const alone = start(['--tls-cert', certificate]);
+  expect(await alone.ended).toBe(1);
+  expect(alone.stderr).toContain('--tls-cert and --tls-key belong together');
+  const swapped = start(['--tls-cert', key, '--tls-key', certificate]);
+  expect(await swapped.ended).toBe(1);
+  expect(swapped.stderr).toContain('holds no certificate');
+  const withoutPassword = start(['--listen', '0.0.0.0:0', '--tls-cert', certificate, '--tls-key', key]);
+  expect(await withoutPassword.ended).toBe(1);
+  expect(withoutPassword.stderr).toContain('Not given: --password.');
+  expect(fs.existsSync(dataDir())).toBe(false);
+
+  const sluice = start(['--tls-cert', certificate, '--tls-key', key], {SLUICE_PASSWORD: 'canary-password'});
+  const url = await sluice.ready();
+  url.password = 'canary-password';
+  url.searchParams.set('sslmode', 'no-verify');
+  expect(await ask(url, 'SELECT 1 AS one')).toEqual([{one: 1}]);
+  selfSignedCertificate(root);
+  sluice.process.kill('SIGHUP');
+  await expect.poll(() => sluice.stderr, {timeout: 30_000}).toContain('certificate and key read again');
+  expect(await ask(url, 'SELECT 1 AS one')).toEqual([{one: 1}]);
+  expect(await sluice.end('SIGTERM')).toBe(0);
 });

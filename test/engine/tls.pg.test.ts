@@ -1,4 +1,3 @@
-import {execFileSync} from 'node:child_process';
 import {once} from 'node:events';
 import fs from 'node:fs';
 import {tmpdir} from 'node:os';
@@ -9,6 +8,7 @@ import type {EngineAddress} from '../../src/engine/address.ts';
 import {connectReplication} from '../../src/engine/connect-replication.ts';
 import {connect} from '../../src/engine/connect.ts';
 import {chooseServerUser} from '../../src/engine/server-user.ts';
+import {selfSignedCertificate} from '../setup/certificate.ts';
 import {addressOf, createTestDatabase} from '../setup/postgres.ts';
 
 let folder: string;
@@ -18,14 +18,11 @@ let server: PostgresServer;
 beforeAll(async () => {
   folder = fs.mkdtempSync(join(tmpdir(), 'sluice-tls-'));
   fs.chmodSync(folder, 0o711);
-  certificate = join(folder, 'server.pem');
-  const key = join(folder, 'server.key');
-  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-  execFileSync('openssl', [...request, ...names, '-keyout', key, '-out', certificate], {stdio: 'ignore'});
+  const files = selfSignedCertificate(folder);
+  const {key} = files;
+  certificate = files.certificate;
   const user = chooseServerUser();
   if (user !== undefined) fs.chownSync(key, user.uid, user.gid);
-  fs.chmodSync(certificate, 0o644);
   server = await PostgresServer.start({settings: {ssl: 'on', ssl_cert_file: certificate, ssl_key_file: key}});
 });
 afterAll(async () => {

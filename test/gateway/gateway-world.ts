@@ -35,6 +35,7 @@ export class GatewayWorld implements AsyncDisposable {
     gateway: GatewayServer,
     port: number,
     control: readonly pg.Client[],
+    encrypted: boolean,
   ) {
     this.#databases = databases;
     this.control = control;
@@ -42,6 +43,7 @@ export class GatewayWorld implements AsyncDisposable {
     this.gateway = gateway;
     const url = (of: string, user?: string, toPort?: number) => {
       const changed = new URL(of);
+      if (toPort !== undefined && encrypted) changed.searchParams.set('sslmode', 'no-verify');
       if (user !== undefined) changed.username = user;
       if (user !== undefined) changed.password = 'secret';
       if (toPort !== undefined) changed.port = String(toPort);
@@ -81,10 +83,11 @@ export class GatewayWorld implements AsyncDisposable {
         control.push(client);
         return client;
       },
+      isTrusted: () => true,
       ...options,
     });
     const {port} = await gateway.listen();
-    world = new GatewayWorld(databases, role, gateway, port, control);
+    world = new GatewayWorld(databases, role, gateway, port, control, options.tls !== undefined);
     return world;
   }
 

@@ -1,6 +1,7 @@
 import type net from 'node:net';
 import pg from 'pg';
 import {PartialMessage} from '../../src/engine/connect-replication.ts';
+import {BareConnection, SSL_REQUEST, scramLogin} from './scram-login.ts';
 
 /** A message of the server as it came. */
 export interface Message {
@@ -33,6 +34,7 @@ export class RawClient implements AsyncDisposable {
   }
 
   static async connect(url: string, options = ''): Promise<RawClient> {
+    if (new URL(url).searchParams.has('sslmode')) return await RawClient.#connectEncrypted(new URL(url), options);
     const client = new pg.Client({connectionString: url, options});
     const partial = new PartialMessage();
     const connection = client.connection;
@@ -44,6 +46,22 @@ export class RawClient implements AsyncDisposable {
     for (const event of ['data', 'end', 'error', 'close']) socket.removeAllListeners(event);
     const {processID, secretKey} = client as unknown as {processID: number; secretKey: number};
     return new RawClient(socket, processID, secretKey, partial.rest());
+  }
+
+  static async #connectEncrypted(url: URL, options: string): Promise<RawClient> {
+    const bare = await BareConnection.open(url.href);
+    bare.socket.write(SSL_REQUEST);
+    await bare.take(1);
+    const secure = await bare.encrypt({rejectUnauthorized: false});
+    const parameters = [
+      ['user', url.username],
+      ['database', url.pathname.slice(1)],
+      ['options', options],
+    ] as const;
+    const login = await scramLogin(secure, parameters, decodeURIComponent(url.password).normalize('NFKC'));
+    const key = login.find(({type}) => type === 'K')?.body;
+    if (key === undefined) throw new Error('no login over TLS');
+    return new RawClient(secure.release(), key.readInt32BE(0), key.readInt32BE(4), Buffer.alloc(0));
   }
 
   /** In one write. */

@@ -1,9 +1,13 @@
 import {createHash, createHmac, pbkdf2Sync, randomBytes} from 'node:crypto';
 import {once} from 'node:events';
 import net from 'node:net';
+import tls from 'node:tls';
 import {frameOf} from '../../src/gateway/backend-messages.ts';
 import {writeStartupPacket} from '../../src/gateway/startup-packet.ts';
 import type {Message} from './raw-client.ts';
+
+export const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
+export const GSS_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30]);
 
 /** A bare connection: bytes in, messages out, nothing sent by itself. */
 export class BareConnection implements AsyncDisposable {
@@ -31,6 +35,22 @@ export class BareConnection implements AsyncDisposable {
     const socket = net.connect({host: hostname, port: Number(port)});
     await once(socket, 'connect');
     return new BareConnection(socket);
+  }
+
+  /** The socket, paused, for somebody else to read. */
+  release(): net.Socket {
+    this.socket.pause();
+    this.socket.removeAllListeners('data');
+    this.socket.setTimeout(0);
+    return this.socket;
+  }
+
+  /** Speaks TLS from here on. Throws where the handshake fails. */
+  async encrypt(options: tls.ConnectionOptions): Promise<BareConnection> {
+    this.socket.removeAllListeners('data');
+    const secure = tls.connect({...options, socket: this.socket});
+    await once(secure, 'secureConnect');
+    return new BareConnection(secure);
   }
 
   /** Exactly so many bytes; fewer if the connection has ended. */
@@ -83,6 +103,10 @@ export async function scramLogin(
   socket.write(writeStartupPacket({protocol, parameters}));
   const seen = await connection.until('R', 'E');
   if (seen.at(-1)?.type !== 'R') return seen;
+  if (seen.at(-1)?.body.readUInt32BE(0) === 3) {
+    p(`${password}\0`);
+    return [...seen, ...(await connection.until('Z', 'E'))];
+  }
   const length = Buffer.alloc(4);
   length.writeUInt32BE(first.length + 3);
   p(Buffer.concat([Buffer.from('SCRAM-SHA-256\0'), length, Buffer.from(`n,,${first}`)]));

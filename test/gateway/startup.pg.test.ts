@@ -5,11 +5,8 @@ import {writeStartupPacket} from '../../src/gateway/startup-packet.ts';
 import {GatewayWorld} from './gateway-world.ts';
 import {Q} from './messages.ts';
 import type {Message} from './raw-client.ts';
-import {BareConnection, scramLogin} from './scram-login.ts';
+import {BareConnection, GSS_REQUEST as GSS, SSL_REQUEST as SSL, scramLogin} from './scram-login.ts';
 import {transcript} from './transcript.ts';
-
-const SSL = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
-const GSS = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30]);
 
 const credentials = (url: string): [string, string][] => {
   const {username, pathname} = new URL(url);

@@ -47,6 +47,8 @@ export class DemoSluice {
           postgres,
           password: undefined,
           'secret-key': undefined,
+          'tls-cert': undefined,
+          'tls-key': undefined,
           'metrics-listen': undefined,
           'log-level': 'error',
           'log-format': 'auto',

@@ -1,0 +1,94 @@
+import {SqlError} from '../base/sql-error.ts';
+import {BACKEND, authentication} from './backend-messages.ts';
+import type {AnswerReader, Use} from './ledger.ts';
+import {SCRAM, SCRAM_PLUS, ScramExchange} from './scram-exchange.ts';
+
+/** What an AuthenticationRequest asks for (PostgreSQL 18 section 54.7). */
+const AUTHENTICATION = {ok: 0, cleartext: 3, sasl: 10, saslContinue: 11, saslFinal: 12} as const;
+
+export interface LoginOptions {
+  readonly clientEncrypted: boolean;
+  readonly engineEncrypted: boolean;
+  /** Whom the engine lets in without any proof is refused: the engine may trust us, and not who stands behind us. */
+  readonly mustProve: boolean;
+}
+
+interface LoginEnds {
+  readonly toEngine: (frame: Buffer) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+/**
+ * The engine's questions to a client who logs in, and his answers. They are relayed, except that channel binding is not offered, because the
+ * two TLS channels are not the same. Where both sides are encrypted a client that knows channel binding would say that it was not
+ * offered any, which the engine takes for an attack; there we ask for the password over the client's TLS and log in with it.
+ */
+export class Login implements AnswerReader {
+  readonly #options: LoginOptions;
+  readonly #ends: LoginEnds;
+  #proving = false;
+  /** We have asked the client for his password. */
+  #asked = false;
+  #exchange: ScramExchange | undefined;
+
+  constructor(options: LoginOptions, ends: LoginEnds) {
+    this.#options = options;
+    this.#ends = ends;
+  }
+
+  /** The next password message of the client is for `takePassword`. */
+  get takesPassword(): boolean {
+    return this.#asked;
+  }
+
+  /** A whole PasswordMessage. */
+  takePassword(frame: Buffer): void {
+    this.#asked = false;
+    const end = frame.indexOf(0, 5);
+    this.#exchange = new ScramExchange(Buffer.from(frame.subarray(5, end === -1 ? frame.length : end)));
+    this.#ends.toEngine(this.#exchange.first());
+  }
+
+  use(type: number): Use {
+    return type === BACKEND.authentication ? 'read' : 'pass';
+  }
+
+  read(_: number, frame: Buffer): Buffer | undefined {
+    const data = () => frame.toString('latin1', 9);
+    switch (frame.readUInt32BE(5)) {
+      case AUTHENTICATION.ok:
+        if (this.#options.mustProve && !this.#proving) throw unproved();
+        return frame;
+      case AUTHENTICATION.sasl:
+        this.#proving = true;
+        return this.#offer(data().split('\0').filter(Boolean));
+      case AUTHENTICATION.saslContinue:
+        if (this.#exchange === undefined) return frame;
+        this.#exchange.respond(data()).then(this.#ends.toEngine, this.#ends.fail);
+        return undefined;
+      case AUTHENTICATION.saslFinal:
+        if (this.#exchange === undefined) return frame;
+        this.#exchange.verify(data());
+        return undefined;
+      default:
+        this.#proving = true;
+        return frame;
+    }
+  }
+
+  #offer(mechanisms: readonly string[]): Buffer {
+    const {clientEncrypted, engineEncrypted} = this.#options;
+    if (clientEncrypted && engineEncrypted && mechanisms.includes(SCRAM)) {
+      this.#asked = true;
+      return authentication(AUTHENTICATION.cleartext);
+    }
+    const offered = mechanisms.filter(mechanism => mechanism !== SCRAM_PLUS);
+    return authentication(AUTHENTICATION.sasl, Buffer.from(`${offered.join('\0')}\0\0`, 'latin1'));
+  }
+}
+
+const unproved = (): SqlError =>
+  new SqlError('28000', 'PostgreSQL lets this role in without a password, Sluice does not', {
+    detail: 'A client on another machine has to log in by password.',
+    hint: 'Give the role a password, and have pg_hba.conf ask for it (scram-sha-256) where Sluice connects from.',
+  });
