@@ -8,6 +8,7 @@ import {migrate} from '../catalog/migrate.ts';
 import {ClusterSupervisor} from '../cluster/supervisor.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import {checkAttached, parseEngineUrl} from '../engine/attached.ts';
+import {readServerSearchPath} from '../engine/attached-search-path.ts';
 import {connect} from '../engine/connect.ts';
 import {EngineSupervisor} from '../engine/embedded.ts';
 import {FileLock} from '../engine/file-lock.ts';
@@ -67,6 +68,7 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
     await supervisor.start();
 
     const secrets = openSecretBox(config['secret-key'], dataDir);
+    const searchPath = await readServerSearchPath(engine);
     const serve = async (address: typeof listen, takesAdministrators: boolean) => {
       const gateway = new GatewayServer({
         engine,
@@ -78,6 +80,7 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
         tls,
         isTrusted: isLoopback,
         takesAdministrators,
+        searchPath,
       });
       gateways.push(gateway);
       closers.add('gateway', () => gateway.close(SESSION_GRACE_MS));

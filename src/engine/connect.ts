@@ -8,8 +8,8 @@ export interface ConnectOptions {
   /** Shown in `pg_stat_activity`; every connection of ours has a name that says what it is for. */
   readonly applicationName: string;
   readonly connectTimeoutMs?: number | undefined;
-  /** Further settings for this session, on top of `SESSION_SETTINGS`. */
-  readonly settings?: Readonly<Record<string, string>> | undefined;
+  /** Further settings for this session, on top of `SESSION_SETTINGS`; undefined leaves one of those to the server. */
+  readonly settings?: Readonly<Record<string, string | undefined>> | undefined;
   /** `database`: a walsender that also takes SQL by the simple protocol. See `connectReplication`. */
   readonly replication?: 'database' | undefined;
 }
@@ -42,8 +42,9 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_DELAY_MS = 10_000;
 
 /** `options` start-up parameter; blanks and backslashes of a value are escaped by a backslash (libpq's rule). */
-function startupOptions(settings: Readonly<Record<string, string>>): string {
+function startupOptions(settings: Readonly<Record<string, string | undefined>>): string {
   return Object.entries(settings)
+    .filter((setting): setting is [string, string] => setting[1] !== undefined)
     .map(([name, value]) => `-c ${name}=${value.replace(/[\\ ]/g, '\\$&')}`)
     .join(' ');
 }

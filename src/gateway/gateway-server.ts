@@ -15,6 +15,7 @@ import {EngineDoor, SOCKET_BUFFER_BYTES} from './engine-door.ts';
 import {readGreeting} from './greeting.ts';
 import type {Greeting} from './greeting.ts';
 import {Session} from './session.ts';
+import {defaultSearchPath} from './search-path.ts';
 import {translateStartup} from './startup-options.ts';
 import {readStartupPacket, writeStartupPacket} from './startup-packet.ts';
 
@@ -36,7 +37,11 @@ export interface GatewayOptions {
   readonly isTrusted: (remoteAddress: string) => boolean;
   /** The internal address: superusers and `mz_system` may log in. Default false. */
   readonly takesAdministrators?: boolean | undefined;
+  /** The search_path of the server's configuration. Default: PostgreSQL's own. */
+  readonly searchPath?: string | undefined;
 }
+
+const DEFAULT_PATH = '"$user", public';
 
 /**
  * Speaks the PostgreSQL protocol with clients and gives each a backend of the engine. What is PostgreSQL's is relayed byte for byte;
@@ -136,8 +141,12 @@ export class GatewayServer {
     const opening = this.#door.open();
     // Observed below; meanwhile its failure must not count as unhandled.
     opening.catch(() => undefined);
+    let searchPath: string | undefined;
     try {
-      if (startup !== undefined) await admit(startup, this.#control, this.#options.takesAdministrators ?? false);
+      if (startup !== undefined) {
+        await admit(startup, this.#control, this.#options.takesAdministrators ?? false);
+        searchPath = await defaultSearchPath(startup, this.#control, this.#options.searchPath ?? DEFAULT_PATH);
+      }
     } catch (error) {
       opening.then(
         engine => engine.destroy(),
@@ -157,7 +166,7 @@ export class GatewayServer {
     this.#sessions.add(session);
     void session.ended.then(() => this.#sessions.delete(session));
     session.start(
-      startup === undefined ? greeting.packet : writeStartupPacket(translateStartup(startup)),
+      startup === undefined ? greeting.packet : writeStartupPacket(translateStartup(startup, searchPath)),
       greeting.rest,
     );
   }

@@ -71,3 +71,18 @@ test.each([
   ['mz_catalog, public', 'mz_catalog, public'],
   ['not_mz_catalog', 'not_mz_catalog'],
 ])('search_path %s is shown as %s', (path, shown) => expect(withoutCatalog(path)).toBe(shown));
+
+test('the path that a session would have comes first, so that whatever the client says wins', () => {
+  const translated = (...parameters: [string, string][]) =>
+    translateStartup(
+      {protocol: PROTOCOL, parameters: [['database', 'd'], ...parameters]},
+      '"$user", Ab',
+    ).parameters.slice(1);
+  const option = '-c search_path="$user",\\ Ab,\\ mz_catalog';
+  expect(translated()).toEqual([['options', option]]);
+  expect(translated(['options', '-c a=b'])).toEqual([['options', `${option} -c a=b`]]);
+  expect(translated(['search_path', 'x'])).toEqual([
+    ['search_path', 'x, mz_catalog'],
+    ['options', option],
+  ]);
+});

@@ -24,9 +24,9 @@ export function asksForReplication(value: string): boolean {
 
 /**
  * What the server gets in place of the client's start-up parameters: variables of ours become `sluice.…`, whether they came in `options`
- * or as parameters of their own; all else stays, in its order.
+ * or as parameters of their own; all else stays, in its order. `searchPath` is what the session would have without the client's word.
  */
-export function translateStartup({protocol, parameters}: StartupPacket): StartupPacket {
+export function translateStartup({protocol, parameters}: StartupPacket, searchPath?: string): StartupPacket {
   const translated: [string, string][] = [];
   for (const [name, value] of parameters) {
     if (name === 'replication') continue;
@@ -37,8 +37,19 @@ export function translateStartup({protocol, parameters}: StartupPacket): Startup
   if (!translated.some(([name, value]) => name === 'database' && value !== '')) {
     translated.push(['database', DEFAULT_DATABASE]);
   }
+  if (searchPath !== undefined) addDefaultPath(translated, searchPath);
   return {protocol, parameters: translated};
 }
+
+/** In front of the client's own options, because later ones win, and parameters of their own win over all options. */
+function addDefaultPath(parameters: [string, string][], searchPath: string): void {
+  const option = `-c ${escapeOption(`search_path=${withCatalog(searchPath)}`)}`;
+  const given = parameters.find(([name]) => name === 'options');
+  if (given === undefined) parameters.push(['options', option]);
+  else given[1] = `${option} ${given[1]}`;
+}
+
+const escapeOption = (word: string): string => word.replaceAll(/[\\\s]/g, match => `\\${match}`);
 
 /** Case does not matter in names of variables, and `-` stands for `_` in options. */
 const variable = (name: string): string => name.toLowerCase().replaceAll('-', '_');
@@ -62,7 +73,7 @@ function translateOptions(options: string): string {
     if (assignment === undefined) translated.push(word);
     else translated.push('-c', translateAssignment(assignment));
   }
-  return translated.map(word => word.replaceAll(/[\\\s]/g, match => `\\${match}`)).join(' ');
+  return translated.map(escapeOption).join(' ');
 }
 
 function translateAssignment(assignment: string): string {

@@ -55,6 +55,8 @@ export class CatalogWorld implements AsyncDisposable {
     await admin.query(`CREATE ROLE ${owner}`);
     await admin.query(`ALTER DATABASE ${database.address.database} OWNER TO ${owner}`);
     await migrate(admin);
+    // As the gateway has it.
+    await admin.query(`ALTER DATABASE ${database.address.database} SET search_path = "$user", public, mz_catalog`);
     return new CatalogWorld(database, admin, owner);
   }
 

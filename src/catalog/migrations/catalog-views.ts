@@ -161,17 +161,5 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mz_sluice FROM PUBLIC;
 -- The views call these as whoever reads them.
 GRANT EXECUTE ON FUNCTION mz_sluice.role_id, mz_sluice.schema_id, mz_sluice.acl, mz_sluice.print_sql TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA mz_catalog TO PUBLIC;
-
-DO $$
-DECLARE
-  path text := coalesce(
-    (SELECT substr(c, length('search_path=') + 1) FROM pg_db_role_setting s, unnest(s.setconfig) AS c
-     WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) AND s.setrole = 0 AND starts_with(c, 'search_path=')),
-    '"$user", public');
-BEGIN
-  IF NOT 'mz_catalog' = ANY (string_to_array(replace(path, ' ', ''), ',')) THEN
-    EXECUTE format('ALTER DATABASE %I SET search_path = %s', current_database(), path || ', mz_catalog');
-  END IF;
-END $$;
 `,
 };

@@ -121,7 +121,7 @@ BEGIN
     END IF;
   END IF;
   old_owner := (SELECT relowner FROM pg_class WHERE oid = found.anchor);
-  EXECUTE format('ALTER VIEW %s OWNER TO %s', found.anchor::regclass, role::regrole);
+  PERFORM mz_sluice.give_anchor(found.anchor, role);
   PERFORM mz_sluice.record_event('alter', kind, mz_sluice.event_name(found.id, found.schema, found.object_name)
     || jsonb_build_object('old_owner_id', mz_sluice.role_id(old_owner), 'new_owner_id', mz_sluice.role_id(role)));
   RETURN true;

@@ -154,7 +154,8 @@ SET search_path = pg_catalog, pg_temp AS $$
   SELECT c.name, mz_sluice.cluster_sql(c) FROM mz_sluice.find_cluster(cluster_name) AS c
 $$;
 
-SELECT mz_sluice.make_cluster(datdba, 'quickstart', '25cc', 1) FROM pg_database WHERE datname = current_database();
+SELECT mz_sluice.make_cluster(CASE WHEN mz_sluice.can_act_for(datdba) THEN datdba ELSE current_user::regrole END, 'quickstart', '25cc', 1)
+FROM pg_database WHERE datname = current_database();
 DO $$ BEGIN
   EXECUTE (SELECT format('GRANT REFERENCES ON %s TO PUBLIC', anchor::regclass) FROM mz_sluice.cluster);
 END $$;

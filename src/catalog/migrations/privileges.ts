@@ -204,6 +204,32 @@ SET search_path = pg_catalog, pg_temp AS $$
     (SELECT format('WHERE %L::pg_catalog.regnamespace IS NOT NULL', quote_ident(nspname)) FROM pg_namespace WHERE oid = schema))
 $$;
 
+-- Whether Sluice's own role, which runs this, may give something to that role.
+CREATE FUNCTION mz_sluice.can_act_for(role oid) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_has_role(role, CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+$$;
+
+-- A role that is no superuser may only give to roles that could have created it there: for one moment that nobody else sees.
+CREATE FUNCTION mz_sluice.give_anchor(anchor oid, owner oid) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  needs_create boolean := NOT has_schema_privilege(owner, 'mz_sluice', 'CREATE');
+BEGIN
+  IF NOT mz_sluice.can_act_for(owner) THEN
+    RAISE 'Sluice may not act for role "%"', (SELECT rolname FROM pg_roles WHERE oid = owner) USING ERRCODE = '42501',
+      DETAIL = format('Sluice runs as role "%s", which is no superuser and no member of that role.', current_user),
+      HINT = format('Run GRANT %s TO %I as an administrator of PostgreSQL.', owner::regrole, current_user);
+  END IF;
+  IF needs_create AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+    PERFORM pg_advisory_xact_lock(hashtextextended('mz_sluice.give_anchor', 0));
+    EXECUTE format('GRANT CREATE ON SCHEMA mz_sluice TO %s', owner::regrole);
+    EXECUTE format('ALTER VIEW %s OWNER TO %s', anchor::regclass, owner::regrole);
+    EXECUTE format('REVOKE CREATE ON SCHEMA mz_sluice FROM %s', owner::regrole);
+  ELSE
+    EXECUTE format('ALTER VIEW %s OWNER TO %s', anchor::regclass, owner::regrole);
+  END IF;
+END
+$$;
+
 -- Naming the relations in FROM locks them against a concurrent DROP until the end of the transaction.
 CREATE FUNCTION mz_sluice.create_anchor(anchor_name name, owner oid, schema oid, needed oid[]) RETURNS oid LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -217,7 +243,7 @@ BEGIN
   FOR grantee IN SELECT DISTINCT x.grantee FROM pg_class c, aclexplode(c.relacl) x WHERE c.oid = anchor AND x.grantee <> c.relowner LOOP
     EXECUTE format('REVOKE ALL ON %s FROM %s', anchor::regclass, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END);
   END LOOP;
-  EXECUTE format('ALTER VIEW %s OWNER TO %s', anchor::regclass, owner::regrole);
+  PERFORM mz_sluice.give_anchor(anchor, owner);
   RETURN anchor;
 END
 $$;
