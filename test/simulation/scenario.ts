@@ -1,0 +1,132 @@
+import {randomFrom} from '../changes/random-writers.ts';
+import type {RequestFault, RequestKind} from './network.ts';
+
+/** Something that goes wrong, at a moment of virtual time or with the first request of a kind that is made after it. */
+export type Fault = {readonly at: number} & (
+  | {readonly do: 'request'; readonly on: RequestKind; readonly what: RequestFault}
+  /** The owner of the cluster dies; with `on` while such a request is on its way. */
+  | {readonly do: 'kill'; readonly on?: RequestKind | undefined}
+  /** The owner stands still for so long. Above the lease's ten seconds it wakes as a zombie. */
+  | {readonly do: 'pause'; readonly ms: number; readonly on?: RequestKind | undefined}
+  /** The replication connection is lost, between two transactions or within one. */
+  | {readonly do: 'cutStream'; readonly within: boolean}
+  | {readonly do: 'brokerDown'; readonly ms: number}
+  /** The next batch is refused for good: the transaction has to be aborted. */
+  | {readonly do: 'refuseBatch'}
+  | {readonly do: 'queueFull'; readonly ms: number}
+  /** The next end of a transaction takes so long to reach each partition. */
+  | {readonly do: 'slowMarkers'; readonly ms: number}
+  | {readonly do: 'serverCrash'}
+  | {readonly do: 'clockShift'; readonly ms: number}
+);
+
+export interface SimulatedSink {
+  readonly id: string;
+  readonly relation: number;
+  readonly createdAt: number;
+  readonly envelope: 'upsert' | 'debezium';
+  readonly partitions: number;
+  readonly withSnapshot: boolean;
+  /** Its snapshot goes by way of the spool, in parts. */
+  readonly spooled: boolean;
+}
+
+/** All that a run depends on. As JSON it is what test/regressions keeps. */
+export interface Scenario {
+  readonly seed: number;
+  /** Of the users; heartbeats come on top. */
+  readonly transactions: number;
+  readonly relations: readonly number[];
+  readonly sinks: readonly SimulatedSink[];
+  readonly faults: readonly Fault[];
+}
+
+const RELATIONS = [1, 2];
+const TRANSACTIONS = 500;
+/** About how long the writers take for one transaction, all together. */
+const MS_PER_TRANSACTION = 20;
+
+const REQUESTS: readonly RequestKind[] = [
+  'endTransaction',
+  'endTransaction',
+  'endTransaction',
+  'produce',
+  'produce',
+  'addPartitions',
+  'initProducer',
+  'fetch',
+  'admin',
+  'connect',
+  'postgres',
+];
+
+export function scenarioOf(seed: number): Scenario {
+  const random = randomFrom(seed);
+  const below = (n: number) => Math.floor(random() * n);
+  const span = TRANSACTIONS * MS_PER_TRANSACTION;
+  const count = 1 + below(3);
+  const sinks = Array.from({length: count}, (_, i): SimulatedSink => {
+    const late = i > 0 && random() < 0.6;
+    return {
+      id: `u${i + 1}`,
+      relation: RELATIONS[below(RELATIONS.length)],
+      createdAt: late ? below(span / 2) : 0,
+      envelope: random() < 0.7 ? 'upsert' : 'debezium',
+      partitions: 1 + below(3),
+      withSnapshot: random() < 0.9,
+      spooled: random() < 0.3,
+    };
+  });
+  const faults = Array.from({length: 14 + below(8)}, () => faultOf(below, random, span));
+  return {seed, transactions: TRANSACTIONS, relations: RELATIONS, sinks, faults: faults.sort((a, b) => a.at - b.at)};
+}
+
+function faultOf(below: (n: number) => number, random: () => number, span: number): Fault {
+  const at = 300 + below(span);
+  const on = random() < 0.5 ? REQUESTS[below(REQUESTS.length)] : undefined;
+  switch (below(16)) {
+    case 0:
+    case 1:
+      return {at, do: 'kill', on};
+    case 2:
+      return {at, do: 'pause', ms: 100 + below(3000), on};
+    case 3:
+      return {at, do: 'pause', ms: 11_000 + below(6000), on};
+    case 4:
+      return {at, do: 'cutStream', within: random() < 0.7};
+    case 5:
+      return random() < 0.5 ? {at, do: 'refuseBatch'} : {at, do: 'queueFull', ms: 20 + below(300)};
+    case 6:
+      return random() < 0.5
+        ? {at, do: 'brokerDown', ms: 50 + below(3000)}
+        : {at, do: 'slowMarkers', ms: 50 + below(500)};
+    case 7:
+      return random() < 0.5
+        ? {at, do: 'serverCrash'}
+        : {at, do: 'clockShift', ms: random() < 0.5 ? below(5000) : -below(3_600_000)};
+    default: {
+      const kind = REQUESTS[below(REQUESTS.length)];
+      return {at, do: 'request', on: kind, what: requestFault(kind, below, random)};
+    }
+  }
+}
+
+function requestFault(on: RequestKind, below: (n: number) => number, random: () => number): RequestFault {
+  // A PostgreSQL connection that is silent for ever is a matter of TCP's own time-outs.
+  const cut = on === 'postgres' || random() < 0.5;
+  const past = random() < 0.3;
+  const ms = past ? 2000 + below(40_000) : 5 + below(1500);
+  switch (below(6)) {
+    case 0:
+    case 1:
+      return {kind: 'loseRequest', cut};
+    case 2:
+    case 3:
+      return {kind: 'loseAnswer', cut};
+    case 4:
+      return {kind: random() < 0.5 ? 'delayRequest' : 'delayAnswer', ms};
+    default:
+      // A copy of it would count in a later transaction: see ModelBroker. What it asks for is done at once, then.
+      return on === 'endTransaction' || on === 'postgres' ? {kind: 'delayRequest', ms} : {kind: 'duplicate', ms};
+  }
+}
