@@ -1,9 +1,9 @@
 import type {Logger} from 'pino';
 import type {ListenAddress} from '../base/options.ts';
 import type {ClusterSupervisor} from '../cluster/supervisor.ts';
+import {connectConsole} from '../console/connect-console.ts';
 import {ConsoleServer} from '../console/console-server.ts';
 import type {EngineAddress} from '../engine/address.ts';
-import {connect} from '../engine/connect.ts';
 import type {Closers} from './shutdown.ts';
 import {VERSION} from './version.ts';
 
@@ -26,7 +26,7 @@ export async function startConsole(options: StartConsole): Promise<void> {
     listen,
     log,
     version: VERSION,
-    connect: connectTimeoutMs => connect(engine, {applicationName: 'sluice console', connectTimeoutMs}),
+    connect: limitMs => connectConsole(engine, limitMs),
     workers: () => supervisor.workers,
     sessions,
     only,
