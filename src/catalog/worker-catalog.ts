@@ -14,6 +14,7 @@ import type {
   SinkColumn,
   SinkDefinition,
   SinkStatisticsDelta,
+  SinkStatus,
   SinkStatusChange,
 } from './definitions.ts';
 import {Fields, readKafkaConnection, readKafkaSink} from './read-definition.ts';
@@ -113,6 +114,15 @@ export class WorkerCatalog {
       [change.sink, change.status, change.error ?? null, change.details ? JSON.stringify(change.details) : null],
     );
     if (rowCount === 1) await this.#pruneHistory(change.sink);
+  }
+
+  /** What the history said last; undefined = nothing yet. */
+  async lastStatus(sink: ObjectId): Promise<SinkStatus | undefined> {
+    const {rows} = await this.#client.query<{status: SinkStatus}>(
+      'SELECT status FROM mz_sluice.sink_status_history WHERE sink = $1 ORDER BY id DESC LIMIT 1',
+      [sink],
+    );
+    return rows[0]?.status;
   }
 
   /** After the last worker of a paused cluster has ended. */

@@ -1,4 +1,7 @@
 import pg from 'pg';
+import {SqlError} from '../base/sql-error.ts';
+import {locatePgoutput} from '../types/tuple.ts';
+import type {RewrittenColumn, UnseenChange} from './stream-listener.ts';
 
 /**
  * Our own published table of things that happen to a user's table without its rows being in the log. A row of it, in the same
@@ -6,12 +9,34 @@ import pg from 'pg';
  */
 export const ANNOUNCEMENT_TABLE = {schema: 'mz_sluice', name: 'announcement'} as const;
 
-/**
- * `truncate`: the rows were deleted first, so the TRUNCATE that follows loses nothing. The others mean that rows came, went or
- * changed unseen: `attach` and `detach` of a partition with rows, `drop` of a partition, `rewrite` of values by ALTER TABLE.
- */
-export const ANNOUNCEMENTS = ['truncate', 'attach', 'detach', 'drop', 'rewrite'] as const;
-export type Announcement = (typeof ANNOUNCEMENTS)[number];
+/** `emptied`: the rows were deleted first, so the TRUNCATE that follows loses nothing. */
+export interface Announcement {
+  /** OID of the published relation; of the table itself, perhaps a partition, for `emptied`. */
+  readonly relation: number;
+  readonly change: 'emptied' | UnseenChange;
+}
+
+/** Reads a row of the table, `buf[tuple …)` as pgoutput frames it: relation, what, columns. */
+export function parseAnnouncement(buf: Buffer, tuple: number): Announcement {
+  const [starts, lengths] = [new Int32Array(4), new Int32Array(4)];
+  locatePgoutput(buf, tuple, starts, lengths);
+  const text = (i: number) => buf.toString('utf8', starts[i], starts[i] + lengths[i]);
+  const relation = buf.readUInt32BE(starts[0]);
+  const what = text(1);
+  switch (what) {
+    case 'truncate':
+      return {relation, change: 'emptied'};
+    case 'attach':
+    case 'detach':
+    case 'drop':
+    case 'unlogged':
+      return {relation, change: {how: what}};
+    case 'rewrite':
+      return {relation, change: {how: what, columns: JSON.parse(text(2)) as RewrittenColumn[]}};
+    default:
+      throw new SqlError('08P01', `unknown announcement "${what}" in the replication stream`);
+  }
+}
 
 /** Among BEFORE triggers of one event PostgreSQL goes by name: last, so that no other one adds rows behind us. */
 const TRUNCATE_TRIGGER = 'zzz_sluice_truncate';
@@ -22,13 +47,13 @@ const TRUNCATE_TRIGGER = 'zzz_sluice_truncate';
  */
 const TABLES = `
 CREATE TABLE IF NOT EXISTS mz_sluice.announcement (
-  relation oid, what text, at timestamptz NOT NULL, PRIMARY KEY (relation, what)
+  relation oid, what text, columns text, at timestamptz NOT NULL, PRIMARY KEY (relation, what)
 );
 CREATE TABLE IF NOT EXISTS mz_sluice.published_leaf (root oid, leaf oid, emptied xid8, PRIMARY KEY (root, leaf));
-CREATE OR REPLACE FUNCTION mz_sluice.announce(relation oid, what text) RETURNS void LANGUAGE sql
+CREATE OR REPLACE FUNCTION mz_sluice.announce(relation oid, what text, columns text DEFAULT NULL) RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp AS $$
-  INSERT INTO mz_sluice.announcement AS a (relation, what, at) VALUES ($1, $2, clock_timestamp())
-  ON CONFLICT (relation, what) DO UPDATE SET at = excluded.at
+  INSERT INTO mz_sluice.announcement AS a (relation, what, columns, at) VALUES ($1, $2, $3, clock_timestamp())
+  ON CONFLICT (relation, what) DO UPDATE SET columns = excluded.columns, at = excluded.at
 $$;
 CREATE OR REPLACE VIEW mz_sluice.published_table AS
   SELECT DISTINCT r.prrelid AS root, t.relid AS relation
@@ -54,7 +79,7 @@ BEGIN
 END`;
 
 /**
- * After CREATE TABLE and ALTER TABLE: every partition of a published relation has identity FULL and our trigger, in the very
+ * After CREATE TABLE and ALTER TABLE: every logged partition of a published relation has identity FULL and our trigger, in the very
  * transaction that made it a partition or took them away. The identity of a leaf is not in the stream: without this, old rows would
  * come with false NULLs, and a TRUNCATE of a leaf alone would not come at all. What the user does to the relation itself is in
  * the stream and stays as he wants it.
@@ -65,7 +90,7 @@ DECLARE
   has_rows boolean;
 BEGIN
   FOR item IN
-    SELECT p.root, c.oid, c.oid::regclass AS name, c.relkind, c.relreplident AS identity,
+    SELECT p.root, c.oid, c.oid::regclass AS name, c.relkind, c.relpersistence, c.relreplident AS identity,
       (SELECT indexrelid FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident) AS index,
       ${hasTruncateTrigger('c.oid')} AS has_trigger,
       EXISTS (SELECT FROM mz_sluice.published_leaf l WHERE l.root = p.root AND l.leaf = c.oid) AS is_known,
@@ -75,6 +100,10 @@ BEGIN
     WHERE c.oid <> p.root AND EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.objid = c.oid
       OR d.objid IN (SELECT relid FROM pg_partition_ancestors(c.oid::regclass) a (relid)))
   LOOP
+    IF item.relpersistence <> 'p' OR item.relkind = 'f' THEN
+      PERFORM mz_sluice.announce(item.root, 'unlogged');
+      CONTINUE;
+    END IF;
     -- First, because the ALTER TABLE below come here again.
     IF item.relkind = 'r' AND NOT item.is_known THEN
       INSERT INTO mz_sluice.published_leaf (root, leaf) VALUES (item.root, item.oid) ON CONFLICT DO NOTHING;
@@ -127,11 +156,25 @@ BEGIN
   END LOOP;
 END`;
 
-/** Reasons: 1 = LOGGED or UNLOGGED, 4 = the type of a column, perhaps to the same type with other values. */
+/**
+ * Reasons: 2 = a default, of a column that is new or of a generated one by SET EXPRESSION; 4 = the type of a column, perhaps to the
+ * same type with other values. The others (persistence, access method) keep values, and CLUSTER and VACUUM FULL do not come here.
+ * The columns at hand are those whose entry this transaction has written: their xmin is not older than our own id. Partitions
+ * have numbers of their own, and the published relation has already been altered.
+ */
 const ON_REWRITE = `
+DECLARE
+  reason integer := pg_event_trigger_table_rewrite_reason();
 BEGIN
-  IF pg_event_trigger_table_rewrite_reason() & 5 <> 0 THEN
-    PERFORM mz_sluice.announce(root, 'rewrite') FROM mz_sluice.published_table WHERE relation = pg_event_trigger_table_rewrite_oid();
+  IF reason & 6 <> 0 THEN
+    PERFORM mz_sluice.announce(p.root, 'rewrite', json_agg(json_build_object(
+      'attnum', r.attnum, 'typeOid', r.atttypid::bigint, 'typmod', r.atttypmod) ORDER BY r.attnum)::text)
+    FROM mz_sluice.published_table p
+    JOIN pg_attribute a ON a.attrelid = p.relation
+    JOIN pg_attribute r ON r.attrelid = p.root AND r.attname = a.attname
+    WHERE p.relation = pg_event_trigger_table_rewrite_oid() AND a.attnum > 0 AND NOT a.attisdropped AND age(a.xmin) <= 0
+      AND (reason & 4 <> 0 OR a.attgenerated <> '')
+    GROUP BY p.root;
   END IF;
 END`;
 
@@ -139,7 +182,7 @@ const EVENT_TRIGGERS = [
   {
     name: 'sluice_after_ddl',
     event: 'ddl_command_end',
-    when: `WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')`,
+    when: `WHEN TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'ALTER TABLE')`,
     body: AFTER_DDL,
   },
   {name: 'sluice_after_drop', event: 'sql_drop', when: '', body: AFTER_DROP},

@@ -1,6 +1,5 @@
 import {SqlError} from '../base/sql-error.ts';
-import {locatePgoutput} from '../types/tuple.ts';
-import {ANNOUNCEMENT_TABLE, ANNOUNCEMENTS} from './announcements.ts';
+import {ANNOUNCEMENT_TABLE, parseAnnouncement} from './announcements.ts';
 import {RelationCache} from './relation-message.ts';
 import type {StreamListener, StreamRelation, TransactionStart} from './stream-listener.ts';
 import type {SpooledTransaction, TransactionSpool} from './transaction-spool.ts';
@@ -203,18 +202,13 @@ export class PgoutputDecoder {
     }
   }
 
-  /** A row of our table of announcements: the relation, what happened, and when. It is never heard as a change itself. */
+  /** A row of our table of announcements. It is never heard as a change itself. */
   #announce(type: number, buf: Buffer, tuple: number): void {
-    if (type !== INSERT && type !== UPDATE) return;
     // An update has no old tuple: its key is unchanged.
-    const [starts, lengths] = [new Int32Array(3), new Int32Array(3)];
-    locatePgoutput(buf, tuple, starts, lengths);
-    const oid = buf.readUInt32BE(starts[0]);
-    const text = buf.toString('utf8', starts[1], starts[1] + lengths[1]);
-    const what = ANNOUNCEMENTS.find(known => known === text);
-    if (what === undefined) throw new SqlError('08P01', `unknown announcement "${text}" in the replication stream`);
-    if (what === 'truncate') this.#emptied.add(oid);
-    else this.#listener.rewritten?.(oid, what);
+    if (type !== INSERT && type !== UPDATE) return;
+    const {relation, change} = parseAnnouncement(buf, tuple);
+    if (change === 'emptied') this.#emptied.add(relation);
+    else this.#listener.changedUnseen?.(relation, change);
   }
 
   #truncate(buf: Buffer, at: number): void {

@@ -2,11 +2,6 @@ import pg from 'pg';
 import {SqlError} from '../base/sql-error.ts';
 import {ANNOUNCEMENT_TABLE, ensureAnnouncements} from './announcements.ts';
 
-/** Slot and publication of a cluster have the same name: what pg_replication_slots shows for the whole server stays unique. */
-export function slotName(databaseOid: number, clusterId: string): string {
-  return `sluice_${databaseOid}_${clusterId}`;
-}
-
 const PUBLISHED_OPERATIONS = 'insert, update, delete, truncate';
 
 interface PublicationRow {

@@ -1,10 +1,14 @@
 import type {Lsn} from '../base/lsn.ts';
 
-/** A column as the stream's Relation message describes it: no attribute number, no type name. */
-export interface StreamColumn {
-  readonly name: string;
+export interface ColumnType {
   readonly typeOid: number;
+  /** `pg_attribute.atttypmod`: -1 = none. */
   readonly typmod: number;
+}
+
+/** A column as the stream's Relation message describes it: no attribute number, no type name. */
+export interface StreamColumn extends ColumnType {
+  readonly name: string;
   /** Part of the replica identity (all columns under FULL). */
   readonly identity: boolean;
 }
@@ -18,6 +22,20 @@ export interface StreamRelation {
   readonly replicaIdentity: string;
   readonly columns: readonly StreamColumn[];
 }
+
+/** A column of which ALTER TABLE has written every value anew, with the type that it has since. */
+export interface RewrittenColumn extends ColumnType {
+  /** `pg_attribute.attnum` in the published relation. */
+  readonly attnum: number;
+}
+
+/**
+ * How DDL has changed the rows of a relation in a way that the log does not show: a partition with rows was attached, detached or
+ * dropped; a table that belongs to it is not in the log at all (unlogged, foreign); or values were rewritten.
+ */
+export type UnseenChange =
+  | {readonly how: 'attach' | 'detach' | 'drop' | 'unlogged'}
+  | {readonly how: 'rewrite'; readonly columns: readonly RewrittenColumn[]};
 
 export interface TransactionStart {
   /** Low 32 bits of the top-level transaction id. */
@@ -45,11 +63,8 @@ export interface StreamListener {
   delete(relation: StreamRelation, buf: Buffer, oldAt: number, oldIsWhole: boolean): void;
   /** Rows were removed that the log does not name. A TRUNCATE that went by way of DELETE is not heard. */
   truncate(relations: readonly StreamRelation[]): void;
-  /**
-   * DDL in this transaction has changed the rows of a relation in a way that the log does not show: a partition with rows was attached,
-   * detached or dropped, or values were rewritten. `relation` is the OID of the published relation.
-   */
-  rewritten?(relation: number, how: 'attach' | 'detach' | 'drop' | 'rewrite'): void;
+  /** DDL in this transaction; `relation` is the OID of the published relation. */
+  changedUnseen?(relation: number, change: UnseenChange): void;
   commit(transaction: TransactionEnd): void;
   /** The server has nothing for us up to here (end LSN of a keepalive); only between transactions. */
   idle(walEnd: Lsn): void;

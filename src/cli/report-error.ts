@@ -1,16 +1,15 @@
 import {withoutPassword} from '../base/log.ts';
-import {SqlError} from '../base/sql-error.ts';
 
 /** What a person sees when a command fails: message, DETAIL and HINT as psql shows them; a stack only where it is our own fault. */
 export function describeFailure(error: unknown): string {
-  if (error instanceof SqlError) {
+  // Ours, PostgreSQL's and those of system calls carry a code; only the first two say more than their message.
+  if (error instanceof Error && 'code' in error) {
+    const {detail, hint} = error as {detail?: unknown; hint?: unknown};
     const lines = [`sluice: ${error.message}`];
-    if (error.detail !== undefined) lines.push(`DETAIL:  ${error.detail}`);
-    if (error.hint !== undefined) lines.push(`HINT:  ${error.hint}`);
+    if (typeof detail === 'string') lines.push(`DETAIL:  ${detail}`);
+    if (typeof hint === 'string') lines.push(`HINT:  ${hint}`);
     return withoutPassword(`${lines.join('\n')}\n`);
   }
-  // Errors of system calls and of PostgreSQL carry a code and say all in one line.
-  if (error instanceof Error && 'code' in error) return withoutPassword(`sluice: ${error.message}\n`);
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return withoutPassword(`sluice: ${text}\n`);
 }

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import {formatLsn, type Lsn} from '../base/lsn.ts';
+import {formatLsn, parseLsn, type Lsn} from '../base/lsn.ts';
 import type {ClockRecord} from '../changes/clock-record.ts';
 import {
   chooseStart,
@@ -168,6 +168,14 @@ export class ClusterLog implements ChangeSource {
     return this.#run((client, slot) => inspectSlot(client, slot));
   }
 
+  /** Where the log ends now. */
+  async end(): Promise<Lsn> {
+    const {rows} = await this.#run(client =>
+      client.query<{lsn: string}>('SELECT pg_current_wal_insert_lsn()::text AS lsn'),
+    );
+    return parseLsn(rows[0].lsn);
+  }
+
   beat(): Promise<void> {
     return this.#run((client, slot) => beat(client, slot));
   }
@@ -193,12 +201,7 @@ export class ClusterLog implements ChangeSource {
         },
       );
     }
-    const {rows} = await this.#run(client =>
-      client.query<{behind: boolean}>('SELECT pg_current_wal_insert_lsn() < $1::pg_lsn AS behind', [
-        formatLsn(progress.endLsn),
-      ]),
-    );
-    if (rows[0].behind) {
+    if ((await this.end()) < progress.endLsn) {
       throw new Stall(
         'SL014',
         `the progress of sink "${sinkName}" (${formatLsn(progress.endLsn)}) is ahead of this PostgreSQL`,

@@ -5,8 +5,8 @@ import type {CopyRows} from '../changes/copy-reader.ts';
 import {relationBytes, takeSnapshot, type SnapshotColumn, type SnapshotRequest} from '../changes/snapshot.ts';
 import {dropSpool, findSpool, makeSpool, readSpool, type SnapshotSpool} from '../changes/snapshot-spool.ts';
 import type {SystemIdentity} from '../changes/system-identity.ts';
-import {Stall} from '../sinks/errors.ts';
 import type {DirectSnapshot, SnapshotSource, SpooledSnapshot} from '../sinks/snapshot-source.ts';
+import {columnRetyped} from '../sinks/stalls.ts';
 import type {RowShape} from '../types/relation.ts';
 
 export interface RelationSnapshotsOptions {
@@ -95,9 +95,7 @@ export class RelationSnapshots implements SnapshotSource {
     const {columns, relationName} = this.#options.definition;
     for (const [i, column] of columns.entries()) {
       if (found[i].typeOid === column.type.oid && found[i].binary === column.type.binary) continue;
-      throw new Stall('SL002', `column "${column.name}" of "${relationName}" has changed its type`, {
-        hint: 'Drop the sink and create it again.',
-      });
+      throw columnRetyped(relationName, column.name);
     }
   }
 

@@ -1,29 +1,50 @@
 import type pg from 'pg';
 import type {ObjectId, SinkDefinition} from '../catalog/definitions.ts';
-import {Stall} from '../sinks/errors.ts';
+import type {ColumnType} from '../changes/stream-listener.ts';
+import type {Stall} from '../sinks/errors.ts';
+import {hasSameValues} from '../sinks/shape.ts';
+import {
+  columnDropped,
+  columnRetyped,
+  identityChanged,
+  notInLog,
+  notPublished,
+  publishedInPart,
+} from '../sinks/stalls.ts';
 
 interface RelationNow {
   readonly sink: ObjectId;
   readonly name: string;
-  /** OID of the entry in pg_publication_rel: another one when somebody has taken the relation out and put it back. */
-  readonly entry: string | null;
+  /** True while the entry in pg_publication_rel is the one that `notePublished` has recorded. */
+  readonly published: boolean;
+  /** With a row filter or a column list. */
   readonly narrowed: boolean;
   /** A table of the relation that does not have REPLICA IDENTITY FULL. */
   readonly poor: string | null;
-  /** Types of the relation's columns, by attribute number. */
-  readonly types: Readonly<Record<string, number>>;
+  /** A table that belongs to the relation and whose changes are not in the log. */
+  readonly unlogged: string | null;
+  /** The relation's columns by attribute number. */
+  readonly columns: Readonly<Record<string, ColumnType>>;
 }
 
 const NOW = `
-SELECT s.sink, format('%I.%I', n.nspname, c.relname) AS name, e.oid::text AS entry,
-  coalesce(e.prqual IS NOT NULL OR e.prattrs IS NOT NULL, false) AS narrowed,
-  (SELECT min(format('%I.%I', m.nspname, t.relname)) FROM pg_class t JOIN pg_namespace m ON m.oid = t.relnamespace
-   WHERE t.relreplident <> 'f' AND t.relkind = 'r'
-     AND (t.oid = c.oid OR t.oid IN (SELECT relid FROM pg_partition_tree(c.oid)))) AS poor,
-  (SELECT json_object_agg(a.attnum, a.atttypid::bigint) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS types
+SELECT s.sink, n.nspname || '.' || c.relname AS name, coalesce(e.oid = st.publication_entry, false) AS published,
+  coalesce(e.prqual IS NOT NULL OR e.prattrs IS NOT NULL, false) AS narrowed, tables.poor, tables.unlogged,
+  (SELECT coalesce(json_object_agg(a.attnum, json_build_object('typeOid', a.atttypid::bigint, 'typmod', a.atttypmod)), '{}')
+   FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
 FROM unnest($2::text[], $3::oid[]) AS s (sink, relation)
+JOIN mz_sluice.sink_state st ON st.sink = s.sink
 JOIN pg_class c ON c.oid = s.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN (SELECT r.* FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1) AS e ON e.prrelid = c.oid`;
+LEFT JOIN (SELECT r.* FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1) AS e ON e.prrelid = c.oid
+CROSS JOIN LATERAL (
+  SELECT min(m.nspname || '.' || t.relname) FILTER (WHERE t.relkind = 'r' AND t.relreplident <> 'f' AND inside) AS poor,
+    min(m.nspname || '.' || t.relname) FILTER (WHERE t.relpersistence <> 'p' OR t.relkind = 'f' OR NOT inside) AS unlogged
+  FROM (
+    SELECT c.oid, true UNION SELECT relid, true FROM pg_partition_tree(c.oid)
+    UNION SELECT inhrelid, false FROM pg_inherits WHERE inhparent = c.oid AND c.relkind = 'r'
+  ) AS member (oid, inside)
+  JOIN pg_class t ON t.oid = member.oid JOIN pg_namespace m ON m.oid = t.relnamespace
+) AS tables`;
 
 /**
  * Looks whether relations are still what their sinks need, because the log does not say when somebody takes one out of the
@@ -32,11 +53,20 @@ LEFT JOIN (SELECT r.* FROM pg_publication_rel r JOIN pg_publication p ON p.oid =
  */
 export class RelationWatch {
   readonly #publication: string;
-  readonly #entries = new Map<ObjectId, string>();
   readonly #found = new Map<ObjectId, Stall>();
 
   constructor(publication: string) {
     this.#publication = publication;
+  }
+
+  /** After the relation was published and before its snapshot: from now on only this very entry of the publication will do. */
+  async notePublished(client: pg.ClientBase, {id, relation}: SinkDefinition): Promise<void> {
+    await client.query(
+      `UPDATE mz_sluice.sink_state SET publication_entry = r.oid
+       FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+       WHERE sink = $2 AND publication_entry IS NULL AND p.pubname = $1 AND r.prrelid = $3::oid`,
+      [this.#publication, id, relation],
+    );
   }
 
   /** One query for all of these sinks, which have been published. A relation that is gone takes its sinks along and is passed over. */
@@ -60,46 +90,18 @@ export class RelationWatch {
   }
 
   forget(sink: ObjectId): void {
-    this.#entries.delete(sink);
     this.#found.delete(sink);
   }
 
-  #judge({id, columns}: SinkDefinition, {name, entry, narrowed, poor, types}: RelationNow): Stall | undefined {
-    const before = this.#entries.get(id);
-    if (entry === null || (before !== undefined && before !== entry)) return notPublished(name, this.#publication);
-    this.#entries.set(id, entry);
-    if (narrowed) return narrowedPublication(name, this.#publication);
+  #judge({columns}: SinkDefinition, now: RelationNow): Stall | undefined {
+    const {name, poor, unlogged} = now;
+    if (!now.published) return notPublished(name, this.#publication);
+    if (now.narrowed) return publishedInPart(name, this.#publication);
     if (poor !== null) return identityChanged(poor);
-    const gone = columns.find(column => types[column.attnum] === undefined);
-    if (gone !== undefined) {
-      return new Stall('SL001', `column "${gone.name}" of ${name} is gone`, {
-        hint: 'Drop the sink and create it again: rows that changed together with the column were not sent by the log.',
-      });
-    }
-    const retyped = columns.find(column => types[column.attnum] !== column.type.oid);
-    if (retyped !== undefined) {
-      return new Stall('SL002', `column "${retyped.name}" of ${name} has changed its type`, {
-        hint: 'Drop the sink and create it again: rows that were rewritten for the new type were not sent by the log.',
-      });
-    }
-    return undefined;
+    const gone = columns.find(({attnum}) => now.columns[attnum] === undefined);
+    if (gone !== undefined) return columnDropped(name, gone.name);
+    const retyped = columns.find(column => !hasSameValues(column, now.columns[column.attnum]));
+    if (retyped !== undefined) return columnRetyped(name, retyped.name);
+    return unlogged === null ? undefined : notInLog(name, unlogged);
   }
-}
-
-function notPublished(name: string, publication: string): Stall {
-  return new Stall('SL006', `${name} was taken out of publication "${publication}"`, {
-    hint: 'What was written since then is not in the log of the sink. Drop the sink, empty the target, and create the sink again.',
-  });
-}
-
-function narrowedPublication(name: string, publication: string): Stall {
-  return new Stall('SL006', `${name} is published with a row filter or a column list in "${publication}"`, {
-    hint: 'What was left out is not in the log of the sink. Drop the sink, empty the target, and create the sink again.',
-  });
-}
-
-function identityChanged(name: string): Stall {
-  return new Stall('SL004', `${name} no longer has REPLICA IDENTITY FULL`, {
-    hint: `Run ALTER TABLE ${name} REPLICA IDENTITY FULL, then drop the sink and create it again: old rows are missing from the log.`,
-  });
 }

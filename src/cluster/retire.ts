@@ -1,14 +1,14 @@
 import type pg from 'pg';
 import {clearClockRecords} from '../changes/clock-record.ts';
 import {withdrawRelation} from '../changes/hand-over.ts';
-import {slotName} from '../changes/publication.ts';
 import {dropSlot} from '../changes/slot.ts';
 import {dropSpool} from '../changes/snapshot-spool.ts';
 import type {DroppedSink, WorkerCatalog} from '../catalog/worker-catalog.ts';
 
+/** Of the cluster's slot and publication, which have the same name. */
 export async function clusterSlot(client: pg.Client, cluster: string): Promise<string> {
-  const {rows} = await client.query<{oid: number}>('SELECT oid FROM pg_database WHERE datname = current_database()');
-  return slotName(rows[0].oid, cluster);
+  const {rows} = await client.query<{name: string}>('SELECT mz_sluice.slot_name($1) AS name', [cluster]);
+  return rows[0].name;
 }
 
 /** Restores what a sink needed in the user's tables, unless another sink still needs it. May be repeated. */

@@ -252,6 +252,7 @@ export class SinkFleet {
         const client = await connectHere();
         try {
           await publishRelation(client, {publication: this.#slot, relation: definition.relation, waiting});
+          await this.#watch.notePublished(client, definition);
         } finally {
           await client.end();
         }
@@ -265,6 +266,8 @@ export class SinkFleet {
       },
       roomAgain: () => stream.checkRoom(),
       markCommittedOnce: sink => this.#withCatalog(catalog => catalog.markCommittedOnce(sink)),
+      logEnd: () => clusterLog.end(),
+      lastStatus: sink => this.#withCatalog(catalog => catalog.lastStatus(sink)),
       report: (sink, status, explanation) =>
         this.#withCatalog(catalog => catalog.recordStatus({sink, status, ...explanation})),
       count: (sink, staged, committed) => this.#count(sink, staged, committed),

@@ -252,10 +252,30 @@ describe('an intake that cannot go on', () => {
     stream.attach(progress(50n));
     for (const commitLsn of [40n, 100n]) {
       stream.router.begin({xid: 1, commitLsn, commitTime: at(T0)});
-      stream.router.rewritten(relation.oid, 'attach');
+      stream.router.changedUnseen(relation.oid, {how: 'attach'});
       stream.router.commit({endLsn: commitLsn + 10n});
       expect(stream.failures).toMatchObject(commitLsn === 40n ? [] : [{code: 'SL007'}]);
     }
+  });
+
+  const text = {typeOid: 25, typmod: -1};
+  test.each([
+    ['values', [{attnum: 2, ...text}], 'SL007'],
+    [
+      'the type of a column',
+      [
+        {attnum: 1, ...text},
+        {attnum: 2, typeOid: 23, typmod: -1},
+      ],
+      'SL002',
+    ],
+    ['a column that the sink does not write', [{attnum: 3, ...text}], undefined],
+  ])('because ALTER TABLE has rewritten %s', (_, columns, code) => {
+    const stream = new Stream();
+    stream.attach(progress(50n));
+    stream.router.begin({xid: 1, commitLsn: 100n, commitTime: at(T0)});
+    stream.router.changedUnseen(relation.oid, {how: 'rewrite', columns});
+    expect(stream.failures).toMatchObject(code === undefined ? [] : [{code}]);
   });
 
   test('but not by a shape from before its progress', () => {

@@ -5,8 +5,8 @@ import {isVisible} from '../changes/visibility.ts';
 import type {Lsn} from '../base/lsn.ts';
 import type {RowShape} from '../types/relation.ts';
 import {Consolidation} from './consolidation.ts';
-import {Stall} from './errors.ts';
-import {matchShape, type CurrentColumnNames} from './shape.ts';
+import {matchShape, nameOf, type CurrentColumnNames} from './shape.ts';
+import {identityChanged} from './stalls.ts';
 import type {LogicalTime, Progress} from './target.ts';
 
 /** A point between two transactions: where the next one may begin, and what the stream's clock said there. */
@@ -176,16 +176,8 @@ export class SinkIntake {
   }
 
   #useRelation(relation: StreamRelation): void {
-    const match = matchShape(
-      {relation: this.definition.relation, columns: this.definition.columns},
-      relation,
-      this.#options.currentNames,
-    );
-    if (relation.replicaIdentity !== 'f') {
-      throw new Stall('SL004', `"${relation.schema}.${relation.name}" no longer has REPLICA IDENTITY FULL`, {
-        hint: `Run ALTER TABLE ${relation.schema}.${relation.name} REPLICA IDENTITY FULL, then drop the sink and create it again: old rows are missing from the log.`,
-      });
-    }
+    const match = matchShape(this.definition, relation, this.#options.currentNames);
+    if (relation.replicaIdentity !== 'f') throw identityChanged(nameOf(relation));
     this.#relation = relation;
     this.#pick = match.pick;
     if (this.#open !== undefined) this.#open.usePick(match.pick);

@@ -33,6 +33,16 @@ test('an explanation has the chain of causes once each, the hint, and whether it
   });
 });
 
+test('an error of PostgreSQL keeps its detail and hint, and what nobody has thought of has a code too', () => {
+  const error = new SqlError('42501', 'permission denied for table t', {detail: 'It is not yours.', hint: 'Ask.'});
+  expect(explain(error)).toEqual({
+    error: 'permission denied for table t (It is not yours.)',
+    details: {retrying: false, hints: ['Ask.'], code: 'SL200'},
+  });
+  expect(explain(new TypeError('x is not a function')).details.code).toBe('SL900');
+  expect(explain('a string')).toEqual({error: 'a string', details: {retrying: false, hints: [], code: 'SL900'}});
+});
+
 test('waits grow from a tenth of a second to half a minute and differ between sinks', () => {
   const low = (attempt: number) => backOffMs(attempt, () => 0);
   const high = (attempt: number) => backOffMs(attempt, () => 1);

@@ -1,4 +1,5 @@
-import {CommitUnknown, Fenced, isTransient, Stall, Transient} from './errors.ts';
+import {errorCode} from '../engine/connection-errors.ts';
+import {CommitUnknown, Fenced, isTransient, Stall} from './errors.ts';
 
 /** What the loop does about an error. What nobody classified stalls: a guess could lose or double a row. */
 export type Reaction = 'askLease' | 'reopen' | 'retry' | 'stall';
@@ -18,16 +19,30 @@ export interface Explanation {
 /** What `mz_sink_statuses` shows for an error: its message with the chain of causes, and what to do. */
 export function explain(error: unknown): Explanation {
   const retrying = reaction(error) !== 'stall';
-  const hints: string[] = [];
-  if ((error instanceof Stall || error instanceof Transient) && error.hint !== undefined) hints.push(error.hint);
-  const messages: string[] = [];
-  for (let at: unknown = error; at instanceof Error && messages.length < 5; at = at.cause) {
-    if (at.message !== '' && !messages.includes(at.message)) messages.push(at.message);
+  const hints = new Set<string>();
+  const messages = new Set<string>();
+  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
+    const {detail, hint} = fieldsOf(at);
+    if (at.message !== '') messages.add(detail === undefined ? at.message : `${at.message} (${detail})`);
+    if (hint !== undefined) hints.add(hint);
   }
   return {
-    error: messages.length > 0 ? messages.join(': ') : String(error),
-    details: {retrying, hints, code: error instanceof Stall ? error.code : undefined},
+    error: messages.size > 0 ? [...messages].join(': ') : String(error),
+    details: {retrying, hints: [...hints], code: retrying ? undefined : codeOf(error)},
   };
+}
+
+/** Of our own errors and of PostgreSQL's. */
+function fieldsOf(error: Error): {detail: string | undefined; hint: string | undefined} {
+  const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined);
+  const {detail, hint} = error as {detail?: unknown; hint?: unknown};
+  return {detail: text(detail), hint: text(hint)};
+}
+
+/** SL200: PostgreSQL has refused something. SL900: nobody has thought of it. */
+function codeOf(error: unknown): string {
+  if (error instanceof Stall) return error.code;
+  return /^[0-9A-Z]{5}$/.test(errorCode(error) ?? '') ? 'SL200' : 'SL900';
 }
 
 /** Exponential, from 100 ms to 30 s, with half of it random so that many sinks do not come back at once. */

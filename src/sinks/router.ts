@@ -1,7 +1,16 @@
 import type {LogicalClock} from '../changes/logical-clock.ts';
-import type {StreamListener, StreamRelation, TransactionEnd, TransactionStart} from '../changes/stream-listener.ts';
-import {Stall} from './errors.ts';
+import type {SinkDefinition} from '../catalog/definitions.ts';
+import type {
+  StreamListener,
+  StreamRelation,
+  TransactionEnd,
+  TransactionStart,
+  UnseenChange,
+} from '../changes/stream-listener.ts';
+import type {Stall} from './errors.ts';
 import type {Position, SinkIntake} from './intake.ts';
+import {hasSameValues, nameOf} from './shape.ts';
+import {columnRetyped, identityChanged, notInLog, partitionsChanged, truncated, valuesRewritten} from './stalls.ts';
 
 export interface RouterOptions {
   readonly clock: LogicalClock;
@@ -80,7 +89,7 @@ export class Router implements StreamListener {
       try {
         const changes = intake.accept(this.#transaction!, this.#time!, relation);
         if (changes === undefined) continue;
-        if (!oldIsWhole) throw oldRowMissing(relation);
+        if (!oldIsWhole) throw identityChanged(nameOf(relation));
         changes.update(buf, oldAt, newAt);
       } catch (error) {
         this.#fail(intake, error);
@@ -93,7 +102,7 @@ export class Router implements StreamListener {
       try {
         const changes = intake.accept(this.#transaction!, this.#time!, relation);
         if (changes === undefined) continue;
-        if (!oldIsWhole) throw oldRowMissing(relation);
+        if (!oldIsWhole) throw identityChanged(nameOf(relation));
         changes.delete(buf, oldAt);
       } catch (error) {
         this.#fail(intake, error);
@@ -105,34 +114,16 @@ export class Router implements StreamListener {
     for (const relation of relations) {
       for (const intake of this.#route(relation)) {
         if (intake.accept(this.#transaction!, this.#time!, relation) === undefined) continue;
-        this.#fail(
-          intake,
-          new Stall(
-            'SL005',
-            `"${relation.schema}.${relation.name}" was truncated and the log does not say which rows that were`,
-            {
-              hint: 'The trigger that turns TRUNCATE into DELETE was disabled or bypassed. Drop the sink, empty the topic, and create the sink again.',
-            },
-          ),
-        );
+        this.#fail(intake, truncated(nameOf(relation)));
       }
     }
   }
 
-  /**
-   * DDL changed rows that the log does not send: partitions came or went. A rewrite is not judged here: a column that was
-   * added does no harm, and a retyped one stalls by its shape.
-   */
-  rewritten(relation: number, how: 'attach' | 'detach' | 'drop' | 'rewrite'): void {
-    if (how === 'rewrite') return;
+  changedUnseen(relation: number, change: UnseenChange): void {
     for (const intake of this.#routes.get(relation) ?? []) {
       if (!intake.isNew(this.#transaction!)) continue;
-      this.#fail(
-        intake,
-        new Stall('SL007', `rows of "${intake.definition.relationName}" were changed by DDL (${how})`, {
-          hint: 'The log does not say which rows came, went or changed. Drop the sink, empty the target, and create the sink again.',
-        }),
-      );
+      const stall = judge(intake.definition, change);
+      if (stall !== undefined) this.#fail(intake, stall);
     }
   }
 
@@ -165,12 +156,13 @@ export class Router implements StreamListener {
   }
 }
 
-function oldRowMissing(relation: StreamRelation): Stall {
-  return new Stall(
-    'SL004',
-    `the log holds a change of "${relation.schema}.${relation.name}" without the whole old row`,
-    {
-      hint: `Somebody changed the table's REPLICA IDENTITY. Set it to FULL, then drop the sink and create it again.`,
-    },
-  );
+/** Columns that the sink does not write may be rewritten; one that has another type stalls as a retyped one, as its shape would. */
+function judge({relationName, columns}: SinkDefinition, change: UnseenChange): Stall | undefined {
+  if (change.how === 'unlogged') return notInLog(relationName);
+  if (change.how !== 'rewrite') return partitionsChanged(relationName, change.how);
+  const now = new Map(change.columns.map(column => [column.attnum, column]));
+  const touched = columns.filter(({attnum}) => now.has(attnum));
+  const retyped = touched.find(column => !hasSameValues(column, now.get(column.attnum)!));
+  if (retyped !== undefined) return columnRetyped(relationName, retyped.name);
+  return touched.length === 0 ? undefined : valuesRewritten(relationName, touched[0].name);
 }

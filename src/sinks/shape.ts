@@ -1,11 +1,10 @@
 import type {SinkColumn} from '../catalog/definitions.ts';
-import type {StreamRelation} from '../changes/stream-listener.ts';
-import type {Column, RowShape} from '../types/relation.ts';
-import {Stall} from './errors.ts';
+import type {ColumnType, StreamRelation} from '../changes/stream-listener.ts';
+import type {Column} from '../types/relation.ts';
+import {columnDropped, columnRetyped, columnsMixedUp} from './stalls.ts';
 
 /** How the stream's tuples become rows of the sink. */
 export interface ShapeMatch {
-  readonly shape: RowShape;
   /** Which fields of the tuple are the sink's columns, in order; undefined when the tuple has exactly these. */
   readonly pick: Int32Array | undefined;
 }
@@ -16,8 +15,8 @@ export type CurrentColumnNames = ReadonlyMap<number, string>;
 const VARCHAR = 1043;
 const VARBIT = 1562;
 
-/** A typmod that changed without touching a stored row. Everything else rewrites rows, and the log does not send those. */
-function sameValues(column: Column, typeOid: number, typmod: number): boolean {
+/** False where rows were rewritten, which the log does not send. A typmod can change without touching a stored row. */
+export function hasSameValues(column: Column, {typeOid, typmod}: ColumnType): boolean {
   if (column.type.oid !== typeOid) return false;
   if (column.typmod === typmod) return true;
   if (typeOid !== VARCHAR && typeOid !== VARBIT) return false;
@@ -30,52 +29,31 @@ function sameValues(column: Column, typeOid: number, typmod: number): boolean {
  * sends, and then the sink stalls rather than guesses.
  */
 export function matchShape(
-  sink: {readonly relation: number; readonly columns: readonly SinkColumn[]},
+  sink: {readonly columns: readonly SinkColumn[]},
   relation: StreamRelation,
   current: CurrentColumnNames,
 ): ShapeMatch {
+  const name = nameOf(relation);
   const pick = new Int32Array(sink.columns.length);
   let after = -1;
   for (const [i, column] of sink.columns.entries()) {
     const at = findColumn(column, relation, current);
-    if (at === -1) {
-      throw new Stall('SL001', `column "${column.name}" of "${relation.schema}.${relation.name}" is gone`, {
-        hint: 'Drop the sink and create it again: rows that changed together with the column were not sent by the log.',
-      });
-    }
-    const found = relation.columns[at];
-    if (!sameValues(column, found.typeOid, found.typmod)) {
-      throw new Stall(
-        'SL002',
-        `column "${column.name}" of "${relation.schema}.${relation.name}" has changed its type`,
-        {
-          hint: 'Drop the sink and create it again: rows that were rewritten for the new type were not sent by the log.',
-        },
-      );
-    }
+    if (at === -1) throw columnDropped(name, column.name);
+    if (!hasSameValues(column, relation.columns[at])) throw columnRetyped(name, column.name);
+    // Attribute numbers only rise, so what stands before its predecessor has a new one, or the predecessor has.
     if (at <= after) {
-      throw new Stall(
-        'SL001',
-        `column "${column.name}" of "${relation.schema}.${relation.name}" was dropped and added again`,
-        {
-          hint: 'Drop the sink and create it again: rows that changed together with the column were not sent by the log.',
-        },
-      );
+      const dropped = sink.columns.find(({attnum}) => !current.has(attnum)) ?? sink.columns[i - 1];
+      throw columnDropped(name, dropped.name);
     }
     after = at;
     pick[i] = at;
   }
-  const exact = relation.columns.length === sink.columns.length;
-  return {
-    shape: {
-      relation: sink.relation,
-      schema: relation.schema,
-      name: relation.name,
-      columns: sink.columns,
-      framing: 'pgoutput',
-    },
-    pick: exact ? undefined : pick,
-  };
+  return {pick: relation.columns.length === sink.columns.length ? undefined : pick};
+}
+
+/** For people. */
+export function nameOf({schema, name}: StreamRelation): string {
+  return `${schema}.${name}`;
 }
 
 /**
@@ -87,14 +65,6 @@ function findColumn(column: SinkColumn, relation: StreamRelation, current: Curre
   const today = current.get(column.attnum);
   if (today === undefined || today === column.name) return byOldName;
   const byNewName = relation.columns.findIndex(candidate => candidate.name === today);
-  if (byOldName !== -1 && byNewName !== -1) {
-    throw new Stall(
-      'SL003',
-      `columns "${column.name}" and "${today}" of "${relation.schema}.${relation.name}" cannot be told apart in the log`,
-      {
-        hint: 'A column was renamed while another one took its name. Drop the sink and create it again.',
-      },
-    );
-  }
+  if (byOldName !== -1 && byNewName !== -1) throw columnsMixedUp(nameOf(relation), column.name, today);
   return byOldName === -1 ? byNewName : byOldName;
 }

@@ -37,6 +37,10 @@ export interface SinkHost {
   prove(sink: string, progress: Progress, clock: bigint | undefined): void;
   roomAgain(): void;
   markCommittedOnce(sink: string): Promise<void>;
+  /** Where the log ends now. */
+  logEnd(): Promise<Lsn>;
+  /** What the history says of the sink so far. */
+  lastStatus(sink: string): Promise<SinkStatus | undefined>;
   report(
     sink: string,
     status: SinkStatus,
@@ -83,6 +87,11 @@ export class SinkRunner {
   #done: Promise<void> | undefined;
   #counted = NOTHING;
   #uncommitted = NOTHING;
+  /** What the history says last, as far as it is known here. */
+  #shown: SinkStatus | undefined;
+  #reporting: Promise<void> | undefined;
+  /** Asked while the history says `stalled`: true once the sink has got over what stalled it. */
+  #hasRecovered: (() => boolean) | undefined;
 
   constructor(definition: SinkDefinition, host: SinkHost) {
     this.definition = definition;
@@ -119,6 +128,7 @@ export class SinkRunner {
 
   wake(): void {
     this.#pump?.wake();
+    if (this.#hasRecovered?.() === true) this.#showRunning();
   }
 
   tick(): void {
@@ -152,7 +162,7 @@ export class SinkRunner {
     const waitMs = react === 'stall' ? host.tuning.stallCheckMs : backOffMs(attempt, host.random);
     // A commit of unknown outcome, or a first fencing by a late request of our own past, is nothing that a user has to see.
     if (react === 'stall' || react === 'retry' || attempt > 0) {
-      await host.report(this.definition.id, 'stalled', explain(error));
+      await this.#report('stalled', explain(error));
     }
     await host.clock.sleep(waitMs, this.#stopping.signal).catch(() => undefined);
   }
@@ -169,7 +179,12 @@ export class SinkRunner {
     const {definition} = this;
     const host = this.#host;
     this.#names = undefined;
-    await host.report(definition.id, 'starting');
+    if (this.#shown === undefined) {
+      this.#shown = await host.lastStatus(definition.id);
+      if (this.#shown !== 'stalled') await this.#report('starting');
+    }
+    // A sink that waits for a person tries again now and then, and that is no news until it gets further than the last time.
+    const stalledUntil = this.#shown === 'stalled' ? await host.logEnd() : undefined;
     let target = this.#newTarget();
     const failed = new Promise<never>((_, reject) => {
       this.#failure = reject;
@@ -181,6 +196,7 @@ export class SinkRunner {
       if (progress.snapshot !== undefined) {
         await host.publish(definition, whom => void this.#sayWaiting(whom));
         crashPoint('sink-published');
+        await host.columnNames(definition);
         const written = await writeSnapshot({
           source: host.snapshots(definition),
           target,
@@ -222,17 +238,27 @@ export class SinkRunner {
         onCommitted: (committed, position) => {
           this.#count(target, true);
           host.prove(definition.id, committed, position?.clock);
+          this.#showRunning();
         },
         onDrained: () => host.roomAgain(),
       });
       this.#pump = pump;
       host.prove(definition.id, progress, undefined);
       await host.attach(intake);
-      await host.report(definition.id, 'running');
+      if (stalledUntil === undefined) await this.#report('running');
+      else {
+        this.#hasRecovered = () =>
+          intake.received !== undefined &&
+          intake.received.endLsn >= stalledUntil &&
+          !intake.hasOpenSlice &&
+          intake.queue.length === 0 &&
+          target.written().messages === this.#counted.messages;
+      }
       pumping = pump.run();
       await Promise.race([pumping, failed]);
     } finally {
       this.#failure = undefined;
+      this.#hasRecovered = undefined;
       this.#pump?.stop();
       // No call into the target may be under way when it is closed.
       await pumping?.catch(() => undefined);
@@ -299,8 +325,26 @@ export class SinkRunner {
     this.#host.count(this.definition.id, staged, committed ? open : NOTHING);
   }
 
+  /** From where nobody can wait: an error fails the sink. */
+  #showRunning(): void {
+    this.#hasRecovered = undefined;
+    this.#report('running').catch((error: unknown) => this.fail(error));
+  }
+
+  /** One after the other, because not everybody waits for his own. */
+  async #report(status: SinkStatus, explanation?: Parameters<SinkHost['report']>[2]): Promise<void> {
+    if (status === 'running' && this.#shown === 'running') return;
+    this.#shown = status;
+    const before = this.#reporting;
+    this.#reporting = (async () => {
+      await before?.catch(() => undefined);
+      await this.#host.report(this.definition.id, status, explanation);
+    })();
+    await this.#reporting;
+  }
+
   async #sayWaiting(whom: string): Promise<void> {
-    await this.#host.report(this.definition.id, 'starting', {details: {waiting_for: whom}}).catch((error: unknown) => {
+    await this.#report('starting', {details: {waiting_for: whom}}).catch((error: unknown) => {
       this.#log.warn({err: error}, 'status could not be recorded');
     });
   }

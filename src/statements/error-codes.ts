@@ -73,7 +73,8 @@ export const STATEMENT_ERRORS = {
   '54000': {explanation: 'A secret or a definition is too large.', remedy: 'Make it smaller.'},
   '54001': {explanation: 'An expression is nested too deeply.', remedy: 'Write it with fewer parentheses.'},
   '55000': {
-    explanation: 'The object is not in the state that the statement needs: a managed cluster has no replicas of its own.',
+    explanation:
+      'The object is not in the state that the statement needs: a managed cluster has no replicas of its own.',
     remedy: 'Do what the hint says.',
   },
   '57014': {

@@ -320,16 +320,63 @@ describe.each([15, 18] as const)('PostgreSQL %i', version => {
     expect(await later('CREATE TABLE other (id int)', 'INSERT INTO other VALUES (1)', 'DROP TABLE other')).toEqual([]);
   });
 
-  test('values rewritten by ALTER TABLE are announced, a rewrite that keeps them is not', async () => {
+  test('values rewritten by ALTER TABLE are announced with the columns, a rewrite that keeps them is not', async () => {
     await using world = await World.open({version});
-    await world.client.query('CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t VALUES (1, 1)');
-    const relation = await world.oid('t');
-    await publishRelation(world.client, {publication: world.name, relation, waiting: () => undefined});
-    await world.client.query('ALTER TABLE t ADD b double precision DEFAULT random()');
-    await world.client.query('VACUUM FULL t');
-    await world.client.query('ALTER TABLE t ALTER a TYPE int USING a + 1');
+    const run = async (...statements: string[]) => {
+      for (const sql of statements) await world.client.query(sql);
+    };
+    await run(
+      'CREATE TABLE t (id int PRIMARY KEY, gone int, a int, b int)',
+      'ALTER TABLE t DROP gone',
+      'INSERT INTO t VALUES (1, 1, 1)',
+      'CREATE TABLE p (id int, a int) PARTITION BY LIST (id)',
+      'CREATE TABLE p1 (a int, gone int, id int)',
+      'ALTER TABLE p1 DROP gone',
+      'ALTER TABLE p ATTACH PARTITION p1 FOR VALUES IN (1)',
+    );
+    const [t, p] = [await world.oid('t'), await world.oid('p')];
+    for (const relation of [t, p])
+      await publishRelation(world.client, {publication: world.name, relation, waiting: () => undefined});
+    await run('ALTER TABLE t ADD c double precision DEFAULT random()', 'VACUUM FULL t', 'CLUSTER t USING t_pkey');
+    await run('ALTER TABLE t SET WITHOUT CLUSTER, ALTER b SET NOT NULL', 'ALTER TABLE t ALTER a TYPE int USING a + 1');
+    await run('ALTER TABLE t ALTER c TYPE real, ALTER b TYPE numeric(9, 2)', 'ALTER TABLE p ALTER a TYPE bigint');
+    // In a subtransaction the entries of the columns carry its own id.
+    await run('BEGIN', 'INSERT INTO t VALUES (2, 2, 2)', 'SAVEPOINT s', 'ALTER TABLE t ALTER b TYPE int', 'COMMIT');
     const {users} = await world.read();
-    expect(users.flatMap(({changes}) => changes)).toEqual([{op: 'rewrite', relation: String(relation)}]);
+    const rewritten = (relation: number, ...columns: [number, number, number][]) => ({
+      op: 'rewrite',
+      relation: String(relation),
+      columns: columns.map(([attnum, typeOid, typmod]) => ({attnum, typeOid, typmod})),
+    });
+    expect(users.flatMap(({changes}) => changes).filter(({op}) => op !== 'insert')).toEqual([
+      rewritten(t, [3, 23, -1]),
+      rewritten(t, [4, 1700, (9 << 16) + 2 + 4], [5, 700, -1]),
+      rewritten(p, [2, 20, -1]),
+      rewritten(t, [4, 23, -1]),
+    ]);
+  });
+
+  test('a partition that is not in the log is announced, whatever brought it there', async () => {
+    await using world = await World.open({version});
+    await world.client.query(
+      `CREATE TABLE p (id int) PARTITION BY LIST (id); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+       CREATE UNLOGGED TABLE u (id int); CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w`,
+    );
+    const relation = await world.oid('p');
+    await publishRelation(world.client, {publication: world.name, relation, waiting: () => undefined});
+    const ways = [
+      'CREATE UNLOGGED TABLE p2 PARTITION OF p FOR VALUES IN (2)',
+      'ALTER TABLE p ATTACH PARTITION u FOR VALUES IN (3)',
+      'CREATE FOREIGN TABLE f PARTITION OF p FOR VALUES IN (4) SERVER s',
+      'ALTER TABLE p1 SET UNLOGGED',
+      'CREATE SCHEMA other CREATE UNLOGGED TABLE p5 PARTITION OF public.p FOR VALUES IN (5)',
+    ];
+    for (const [i, way] of ways.entries()) {
+      await world.client.query(way);
+      const {users} = await world.read();
+      expect(users, way).toHaveLength(i + 1);
+      expect(users[i].changes).toContainEqual({op: 'unlogged', relation: String(relation)});
+    }
   });
 
   test('everything of ours can be removed, and DDL works without it', async () => {

@@ -1,18 +1,21 @@
 import {locatePgoutput, NULL_FIELD, UNCHANGED_FIELD} from '../../src/types/tuple.ts';
 import type {
+  RewrittenColumn,
   StreamListener,
   StreamRelation,
   TransactionEnd,
   TransactionStart,
+  UnseenChange,
 } from '../../src/changes/stream-listener.ts';
 
 export interface RecordedChange {
-  readonly op: 'insert' | 'update' | 'delete' | 'truncate' | 'attach' | 'detach' | 'drop' | 'rewrite';
+  readonly op: 'insert' | 'update' | 'delete' | 'truncate' | UnseenChange['how'];
   readonly relation: string;
   /** Values by column name; the type decides how bytes are shown. `?` = unchanged TOAST. */
   readonly before?: Row | undefined;
   readonly beforeIsWhole?: boolean | undefined;
   readonly after?: Row | undefined;
+  readonly columns?: readonly RewrittenColumn[] | undefined;
 }
 export type Row = Readonly<Record<string, string | null>>;
 
@@ -73,8 +76,9 @@ export class StreamRecorder implements StreamListener {
     for (const relation of relations) this.#add({op: 'truncate', relation: nameOf(relation)});
   }
 
-  rewritten(relation: number, how: 'attach' | 'detach' | 'drop' | 'rewrite'): void {
-    this.#add({op: how, relation: String(relation)});
+  changedUnseen(relation: number, change: UnseenChange): void {
+    const columns = change.how === 'rewrite' ? {columns: change.columns} : {};
+    this.#add({op: change.how, relation: String(relation), ...columns});
   }
 
   commit(end: TransactionEnd): void {

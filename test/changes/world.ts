@@ -8,7 +8,7 @@ import type {PostgresVersion} from '../../scripts/postgres/binaries.ts';
 import type {PostgresServer} from '../../scripts/postgres/server.ts';
 import {migrate} from '../../src/catalog/migrate.ts';
 import {beat} from '../../src/changes/heartbeat.ts';
-import {ensurePublication, slotName} from '../../src/changes/publication.ts';
+import {ensurePublication} from '../../src/changes/publication.ts';
 import {ReplicationStream, type ReplicationStreamOptions} from '../../src/changes/replication-stream.ts';
 import {createSlot, inspectSlot} from '../../src/changes/slot.ts';
 import type {StreamListener} from '../../src/changes/stream-listener.ts';
@@ -53,10 +53,8 @@ export class World implements AsyncDisposable {
   static async in(database: TestDatabase, options: {slot?: boolean} = {}): Promise<World> {
     const client = await connect(database.address, {applicationName: 'test'});
     await migrate(client);
-    const {rows} = await client.query<{oid: number}>(
-      'SELECT oid::int FROM pg_database WHERE datname = current_database()',
-    );
-    const world = new World(database, client, slotName(rows[0].oid, 'u1'));
+    const {rows} = await client.query<{name: string}>(`SELECT mz_sluice.slot_name('u1') AS name`);
+    const world = new World(database, client, rows[0].name);
     await client.query('SET search_path = public, pg_catalog');
     await ensurePublication(client, world.name);
     if (options.slot !== false) await createSlot(client, world.name);

@@ -54,7 +54,7 @@ test('a paused cluster, its statistics, and a DROP SINK that leaves nothing behi
   await poll('the counters', 10_000, async () => {
     const {rows} = await world.engine.query<{staged: string; committed: string}>(
       `SELECT messages_staged::text AS staged, messages_committed::text AS committed
-       FROM mz_internal.mz_sink_statistics t JOIN mz_sinks s USING (id) WHERE s.name = 'rest'`,
+       FROM mz_internal.mz_sink_statistics t JOIN mz_catalog.mz_sinks s USING (id) WHERE s.name = 'rest'`,
     );
     return rows[0].staged === '2' && rows[0].committed === '2';
   });

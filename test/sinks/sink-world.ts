@@ -121,6 +121,16 @@ export class SinkWorld {
     return rows[0] ?? {status: 'gone', error: null, details: null};
   }
 
+  /** All statuses so far, the oldest first. */
+  async history(name: string): Promise<string[]> {
+    const {rows} = await this.engine.query<{status: string}>(
+      `SELECT h.status FROM mz_internal.mz_sink_status_history h JOIN mz_catalog.mz_sinks s ON s.id = h.sink_id
+       WHERE s.name = $1 ORDER BY occurred_at`,
+      [name],
+    );
+    return rows.map(({status}) => status);
+  }
+
   async until(name: string, wanted: (row: SinkStatusRow) => boolean, limitMs = 40_000): Promise<SinkStatusRow> {
     let last: SinkStatusRow | undefined;
     try {
