@@ -157,7 +157,7 @@ export class ReplicationStream {
         resolve();
       });
       // What the server still sends is read and dropped, or its end would never be seen.
-      socket.removeAllListeners('data');
+      this.#connection.onBytes(() => undefined);
       socket.resume();
     });
   }
@@ -171,7 +171,7 @@ export class ReplicationStream {
       this.#settle = {resolve, reject};
       socket.on('error', error => this.#end(lost(error)));
       socket.on('close', () => this.#end(lost(undefined)));
-      socket.on('data', (chunk: Buffer) => {
+      this.#connection.onBytes(chunk => {
         this.#silentMs = 0;
         this.#frames.push(chunk);
         this.#work();

@@ -27,6 +27,7 @@ const MIB = 1024 * 1024;
 const TUNING: SinkTuning = {
   commitIntervalMs: 100,
   commitMessages: 200_000,
+  catchUp: {intervalMs: 1000, wallTime: Date.now},
   idleCommitMs: 30_000,
   cutMs: 15,
   sliceBytes: 48 * MIB,

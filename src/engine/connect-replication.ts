@@ -1,4 +1,4 @@
-import type net from 'node:net';
+import net from 'node:net';
 import type tls from 'node:tls';
 import type pg from 'pg';
 import {SqlError} from '../base/sql-error.ts';
@@ -10,9 +10,11 @@ export interface ReplicationConnection {
   /**
    * The authenticated connection, idle after ReadyForQuery, with nothing of the server's bytes consumed behind it.
    * Paused: attach listeners, then `resume()` (or pipe). An `error` that comes earlier is not repeated: look at
-   * `destroyed` when you attach.
+   * `destroyed` when you attach. What arrives before `onBytes` comes as `data` events.
    */
   readonly socket: net.Socket | tls.TLSSocket;
+  /** From now on the listener gets every chunk. It is valid during the call, and until `resume()` if the call pauses the socket. */
+  onBytes(listener: (chunk: Buffer) => void): void;
   /** Process id of the walsender: what `pg_stat_replication` and `pg_replication_slots.active_pid` show. */
   readonly processId: number;
   /** Cuts the connection; the server releases the slot as soon as it notices. Safe to call twice. */
@@ -39,13 +41,40 @@ export class PartialMessage {
   }
 }
 
+/** As much as a Unix socket holds of messages of 300 bytes. */
+const READ_BYTES = 128 * 1024;
+
+/**
+ * A socket that reads into one buffer again and again: Node makes a new one of 64 kB for every chunk otherwise, and the change
+ * stream comes in chunks of a few hundred bytes. Until `listen` they come as copies by the `data` event.
+ */
+class ReusingSocket {
+  readonly socket: net.Socket;
+  #listener: (chunk: Buffer) => void = chunk => void this.socket.emit('data', Buffer.from(chunk));
+
+  constructor() {
+    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    const callback = (bytes: number): boolean => {
+      this.#listener(buffer.subarray(0, bytes));
+      return true;
+    };
+    // Only documented for `net.connect`, which hands it on to this constructor.
+    const options: net.SocketConstructorOpts & net.ConnectOpts = {onread: {buffer, callback}};
+    this.socket = new net.Socket(options);
+  }
+
+  listen(listener: (chunk: Buffer) => void): void {
+    this.#listener = listener;
+  }
+}
+
 /**
  * Logs in as `replication=database` by means of pg and hands over the bare socket, so that the change stream is read as raw
  * chunks. Errors as `connect`.
  */
 export async function connectReplication(
   address: EngineAddress,
-  options: Omit<ConnectOptions, 'replication'>,
+  options: Omit<ConnectOptions, 'replication' | 'plainSocket'>,
 ): Promise<ReplicationConnection> {
   const partial = new PartialMessage();
   let failure: Error | undefined;
@@ -55,7 +84,12 @@ export async function connectReplication(
     connection.once(client.ssl ? 'sslconnect' : 'connect', follow);
     client.on('error', error => (failure ??= error));
   };
-  const client = await openClient(address, {...options, replication: 'database'}, listen);
+  const plain = new ReusingSocket();
+  const client = await openClient(
+    address,
+    {...options, replication: 'database', plainSocket: () => plain.socket},
+    listen,
+  );
   const socket = client.connection.stream as net.Socket | tls.TLSSocket;
   // The chunk with ReadyForQuery has been parsed to its end by pg, and no further one can arrive before we return to the event loop.
   socket.pause();
@@ -67,5 +101,15 @@ export async function connectReplication(
   const {processID} = client as unknown as {readonly processID: number | null};
   if (processID === null) throw new SqlError('08P01', 'the server sent no process id');
   if (partial.rest().length > 0) socket.unshift(partial.rest());
-  return {socket, processId: processID, close: () => socket.destroy()};
+  return {
+    socket,
+    processId: processID,
+    onBytes: listener => {
+      socket.removeAllListeners('data');
+      // TLS decrypts into buffers of its own, and what was put back above comes this way too.
+      socket.on('data', listener);
+      plain.listen(listener);
+    },
+    close: () => socket.destroy(),
+  };
 }

@@ -1,3 +1,4 @@
+import type {Socket} from 'node:net';
 import pg from 'pg';
 import {SqlError} from '../base/sql-error.ts';
 import type {EngineAddress} from './address.ts';
@@ -12,6 +13,8 @@ export interface ConnectOptions {
   readonly settings?: Readonly<Record<string, string | undefined>> | undefined;
   /** `database`: a walsender that also takes SQL by the simple protocol. See `connectReplication`. */
   readonly replication?: 'database' | undefined;
+  /** The socket to connect where there is no TLS. */
+  readonly plainSocket?: (() => Socket) | undefined;
 }
 
 /**
@@ -89,6 +92,7 @@ interface UnlistedConfig extends pg.ClientConfig {
 /** A client that is set up but not connected. */
 async function newClient(address: EngineAddress, options: ConnectOptions): Promise<pg.Client> {
   const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+  const ssl = await tlsSettings(address, timeoutMs);
   const config: UnlistedConfig = {
     host: address.host,
     port: address.port,
@@ -101,7 +105,8 @@ async function newClient(address: EngineAddress, options: ConnectOptions): Promi
         hint: 'Put it into the URL or into the environment variable PGPASSWORD.',
       });
     },
-    ssl: await tlsSettings(address, timeoutMs),
+    ssl,
+    ...(ssl === false && options.plainSocket !== undefined ? {stream: options.plainSocket} : {}),
     application_name: options.applicationName,
     options: startupOptions({...SESSION_SETTINGS, ...options.settings}),
     connectionTimeoutMillis: timeoutMs,

@@ -2,11 +2,11 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {setImmediate as turn} from 'node:timers/promises';
-import {afterAll, beforeEach, expect, test} from 'vitest';
+import {afterAll, beforeEach, describe, expect, test} from 'vitest';
 import type {SinkDefinition} from '../catalog/definitions.ts';
 import type {StreamRelation} from '../changes/stream-listener.ts';
 import {SinkIntake} from './intake.ts';
-import {SinkPump} from './pump.ts';
+import {SinkPump, type CatchUp} from './pump.ts';
 import type {ChangeBatch, Progress, Target} from './target.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-pump-'));
@@ -69,7 +69,11 @@ beforeEach(() => {
   target = new Recorder();
   const currentNames = new Map([[1, 'id']]);
   intake = new SinkIntake({definition, progress: START, currentNames, spillDirectory: directory, sliceBytes: 1 << 20});
-  pump = new SinkPump({
+  pump = newPump(undefined);
+});
+
+function newPump(catchUp: CatchUp | undefined): SinkPump {
+  return new SinkPump({
     target,
     intake,
     progress: START,
@@ -78,10 +82,11 @@ beforeEach(() => {
     commitMessages: 1000,
     idleCommitMs: 30_000,
     cutMs: 15,
+    catchUp,
     onCommitted: () => undefined,
     onDrained: () => undefined,
   });
-});
+}
 
 /** One transaction with one row, or none of ours. */
 function transaction(endLsn: bigint, clock: bigint, row = true): void {
@@ -161,4 +166,51 @@ test('the frontier says that a time is over only where the stream has left it', 
   // The slice of time 5 is closed; that of time 6 is still open and not in this commit.
   expect(target.committed).toEqual([{...START, endLsn: 110n, time: 5n, timeClosed: true}]);
   await finish(running);
+});
+
+describe('a sink that is behind', () => {
+  /** Logical times are milliseconds since 1970, and this is how late they are when they are written. */
+  function behind(lateMs: number): Promise<void> {
+    pump = newPump({intervalMs: 1000, wallTime: () => now + lateMs});
+    return pump.run();
+  }
+
+  /** A change of each millisecond, and the ticks of the worker, up to `until`. */
+  async function flow(until: number): Promise<void> {
+    for (; now < until; now += 10) {
+      transaction(BigInt(100 + 10 * now), BigInt(now + 1));
+      pump.tick();
+      await turn();
+    }
+  }
+
+  test('commits when a quarter of the time that it is behind has passed', async () => {
+    const running = behind(2000);
+    await flow(1050);
+    expect(target.committed.length).toBe(2);
+    await finish(running);
+  });
+
+  test('commits once a second at the latest, however far it is', async () => {
+    const running = behind(100_000);
+    await flow(3050);
+    expect(target.committed.length).toBe(3);
+    await finish(running);
+  });
+
+  test('commits as always when it is not far, and as soon as nothing flows any more', async () => {
+    const running = behind(100);
+    await flow(1050);
+    expect(target.committed.length).toBe(10);
+    await finish(running);
+    const again = behind(100_000);
+    await flow(1200);
+    const before = target.committed.length;
+    now += 20;
+    pump.tick();
+    now += 20;
+    pump.tick();
+    await committed(before + 1);
+    await finish(again);
+  });
 });

@@ -1,4 +1,5 @@
 import {crashPoint} from '../base/crash-point.ts';
+import type {Lsn} from '../base/lsn.ts';
 import type {SnapshotFilter} from '../changes/snapshot-filter.ts';
 import type {Position, SinkIntake, Slice} from './intake.ts';
 import type {LogicalTime, Progress, Target} from './target.ts';
@@ -14,6 +15,8 @@ export interface PumpOptions {
   readonly commitIntervalMs: number;
   /** … or has this many messages. */
   readonly commitMessages: number;
+  /** Undefined: the interval is the same however far behind the sink is. */
+  readonly catchUp?: CatchUp | undefined;
   /** Without changes, progress is committed this often, so that the log may be forgotten. */
   readonly idleCommitMs: number;
   /** An open slice that is this old is cut: the stream has probably nothing more of its time. */
@@ -21,6 +24,17 @@ export interface PumpOptions {
   readonly onCommitted: (progress: Progress, position: Position | undefined) => void;
   /** Room has become free in the queue. */
   readonly onDrained: () => void;
+}
+
+/**
+ * A commit costs two processes some milliseconds whatever it holds. A sink that is behind loses by more of them and readers gain
+ * nothing, so while changes flow its interval may be a quarter of the time that it is behind.
+ */
+export interface CatchUp {
+  /** At most. */
+  readonly intervalMs: number;
+  /** Milliseconds since 1970, to compare with logical times. */
+  readonly wallTime: () => number;
 }
 
 interface Written {
@@ -40,6 +54,9 @@ export class SinkPump {
   #firstWriteAt = 0;
   #lastCommitAt: number;
   #openSince: number | undefined;
+  /** The stream has brought something since the last tick but one. */
+  #flows = false;
+  #seenLsn: Lsn | undefined;
   #progress: Progress;
 
   constructor(options: PumpOptions) {
@@ -86,6 +103,8 @@ export class SinkPump {
       intake.cut();
       this.#openSince = undefined;
     }
+    this.#flows = intake.hasOpenSlice || intake.receivedLsn !== this.#seenLsn;
+    this.#seenLsn = intake.receivedLsn;
     if (this.#wake === undefined) return;
     if (intake.queue.length > 0 || this.#commitDue() || this.#idleCommitDue()) this.#resume();
   }
@@ -123,8 +142,15 @@ export class SinkPump {
     if (this.#written === undefined) return false;
     const {now, target, commitIntervalMs, commitMessages} = this.#options;
     // Measured from the last commit, so a lone change after a quiet time does not wait.
-    const since = Math.max(this.#lastCommitAt, this.#firstWriteAt - commitIntervalMs);
-    return now() - since >= commitIntervalMs || target.written().messages - this.#messagesBefore >= commitMessages;
+    const age = now() - Math.max(this.#lastCommitAt, this.#firstWriteAt - commitIntervalMs);
+    if (target.written().messages - this.#messagesBefore >= commitMessages) return true;
+    return age >= commitIntervalMs && age >= this.#catchUpInterval(this.#written);
+  }
+
+  #catchUpInterval({time}: Written): number {
+    const {catchUp, intake} = this.#options;
+    if (catchUp === undefined || (intake.queue.length === 0 && !this.#flows)) return 0;
+    return Math.min(catchUp.intervalMs, (catchUp.wallTime() - Number(time)) / 4);
   }
 
   #idleCommitDue(): boolean {

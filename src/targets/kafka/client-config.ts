@@ -90,8 +90,8 @@ export function producerConfig({connection, ids, compression, batchBytes, timeou
     'transaction.timeout.ms': timeouts.transaction,
     'compression.codec': compression,
     'topic.metadata.propagation.max.ms': timeouts.propagation,
-    // Does not delay a commit, which flushes; but it lets batches fill.
-    'linger.ms': 10,
+    // Nobody sees anything before the commit, which flushes: until then batches may fill. Small ones cost the broker most.
+    'linger.ms': 200,
     'batch.num.messages': 10_000,
     // A whole batch is refused when it is larger than the topic allows, even if every message in it is small.
     'batch.size': batchBytes,
