@@ -7,6 +7,8 @@ import {grants} from './migrations/grants.ts';
 import {internalViews} from './migrations/internal-views.ts';
 import {items} from './migrations/items.ts';
 import type {Migration} from './migrations/migration.ts';
+import {moreCatalogViews} from './migrations/more-catalog-views.ts';
+import {moreInternalViews} from './migrations/more-internal-views.ts';
 import {objects} from './migrations/objects.ts';
 import {privileges} from './migrations/privileges.ts';
 import {relations} from './migrations/relations.ts';
@@ -26,6 +28,8 @@ const MIGRATIONS: readonly Migration[] = [
   changes,
   grants,
   replicas,
+  moreCatalogViews,
+  moreInternalViews,
 ];
 
 /** Advisory lock that lets one start at a time migrate: "sluicemi" in ASCII. */

@@ -8,7 +8,7 @@ const CLUSTERS = {table: CLUSTER_OPTIONS, owner: 'clusters'};
 /** Behind CREATE CLUSTER. The parentheses around the options may be left out. */
 export function parseCreateCluster(tokens: TokenStream): CreateCluster {
   const name = tokens.name('cluster name');
-  return {kind: 'createCluster', name, options: tokens.kind === 'end' ? [] : parseLooseOptions(tokens, CLUSTERS)};
+  return {kind: 'createCluster', name, options: parseLooseOptions(tokens, CLUSTERS)};
 }
 
 /** Behind CREATE CLUSTER REPLICA. */
@@ -19,6 +19,7 @@ export function parseCreateClusterReplica(tokens: TokenStream): CreateClusterRep
 }
 
 function parseLooseOptions(tokens: TokenStream, context: OptionContext): Option[] {
+  if (tokens.kind === 'end') return [];
   return tokens.seesSymbol('(') ? parseOptions(tokens, context) : parseBareOptions(tokens, context);
 }
 

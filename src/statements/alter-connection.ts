@@ -78,11 +78,13 @@ function checkActions({actions}: AlterConnection, {type}: CreateConnection): voi
   }
 }
 
-/** New options in the place of the old ones, further ones behind them. */
+/** New options in the place of the ones that they replace, further ones behind all. */
 function changedOptions({actions}: AlterConnection, {options}: CreateConnection): Option[] {
   const set = new Map(actions.flatMap(({action, option}) => (action === 'set' ? [[option.name, option]] : [])));
   const gone = new Set(actions.flatMap(({action, option}) => (action === 'set' ? [] : [option.name])));
-  const replaced = EXCLUSIVE.filter(name => !set.has(name) && EXCLUSIVE.some(other => set.has(other)));
-  const kept = options.filter(({name}) => !gone.has(name) && !replaced.includes(name) && !set.has(name));
-  return [...kept, ...set.values()];
+  const exclusive = EXCLUSIVE.map(name => set.get(name)).find(option => option !== undefined);
+  const changed = options
+    .filter(({name}) => !gone.has(name))
+    .map(option => set.get(option.name) ?? (EXCLUSIVE.includes(option.name) ? exclusive : undefined) ?? option);
+  return [...changed, ...[...set.values()].filter(option => !changed.includes(option))];
 }

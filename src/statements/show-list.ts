@@ -69,7 +69,7 @@ const LISTS: Record<ListedKind, (statement: ShowList) => List> = {
       `SELECT c.name AS cluster, o.name AS replica, o.size, true AS ready, ''::text AS comment ` +
       'FROM mz_catalog.mz_cluster_replicas o JOIN mz_catalog.mz_clusters c ON c.id = o.cluster_id',
   }),
-  objects: statement => inSchema(statement, 'mz_objects', ['type'], 'o.type', 'o.type'),
+  objects: statement => inSchema(statement, 'mz_objects', ['type'], 'o.type', 'o.type', NO_ARRAY_TYPES),
   tables: statement => inSchema(statement, 'mz_tables', [], `'table'`),
   views: statement => inSchema(statement, 'mz_views', [], `'view'`),
   secrets: statement => inSchema(statement, 'mz_secrets', [], `'secret'`),
@@ -114,6 +114,10 @@ const LISTS: Record<ListedKind, (statement: ShowList) => List> = {
   privileges,
   defaultPrivileges,
 };
+
+/** Every type has one. */
+const NO_ARRAY_TYPES =
+  " AND NOT (o.type = 'type' AND EXISTS (SELECT 1 FROM pg_catalog.pg_type t WHERE t.oid = o.oid AND t.typcategory = 'A'))";
 
 const CLUSTER = '(SELECT c.name FROM mz_catalog.mz_clusters c WHERE c.id = o.cluster_id)';
 

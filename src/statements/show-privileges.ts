@@ -1,41 +1,29 @@
 import type {ShowList} from '../sql/ast.ts';
 import {quoteText} from '../sql/quote.ts';
 
-/** `grantee=letters/grantor` with ids of roles, of everything that a user has made. */
-const ACL = `
-  SELECT s.name AS schema, o.name, o.type AS object_type, pg_catalog.unnest(o.privileges)::text AS item
-  FROM mz_catalog.mz_objects o JOIN mz_catalog.mz_schemas s ON s.id = o.schema_id WHERE o.id LIKE 'u%' AND s.id LIKE 'u%'
-  UNION ALL SELECT NULL, name, 'schema', pg_catalog.unnest(privileges)::text FROM mz_catalog.mz_schemas WHERE id LIKE 'u%'
-  UNION ALL SELECT NULL, name, 'database', pg_catalog.unnest(privileges)::text FROM mz_catalog.mz_databases
-  UNION ALL SELECT NULL, name, 'cluster', pg_catalog.unnest(privileges)::text FROM mz_catalog.mz_clusters`;
-
-const LETTERS = `(VALUES ('r', 'SELECT'), ('a', 'INSERT'), ('w', 'UPDATE'), ('d', 'DELETE'), ('C', 'CREATE'), ('U', 'USAGE')) AS l (letter, privilege_type)`;
-
 export function privileges({on, role}: ShowList): {readonly columns: readonly string[]; readonly from: string} {
   return {
     columns: ['grantor', 'grantee', 'database', 'schema', 'name', 'object_type', 'privilege_type'],
     from:
-      `SELECT g.name AS grantor, COALESCE(r.name, 'PUBLIC') AS grantee, pg_catalog.current_database()::text AS database, acl.schema, acl.name, ` +
-      `acl.object_type, l.privilege_type FROM (${ACL}) AS acl ` +
-      `JOIN ${LETTERS} ON pg_catalog.strpos(pg_catalog.substring(acl.item, '=(.*)/'), l.letter) > 0 ` +
-      `JOIN mz_catalog.mz_roles g ON g.id = pg_catalog.substring(acl.item, '/(.*)$') ` +
-      `LEFT JOIN mz_catalog.mz_roles r ON r.id = pg_catalog.substring(acl.item, '^(.*)=') WHERE true` +
-      `${ofKind(on?.parts[0], 'acl.object_type')}${reaches(role, 'r.oid')}`,
+      `SELECT * FROM mz_internal.mz_show_all_privileges AS p WHERE true` +
+      `${ofKind(on?.parts[0], 'p.object_type')}${reaches(role, 'p.grantee_oid')}`,
   };
 }
 
-/** ALTER DEFAULT PRIVILEGES, as PostgreSQL keeps it. */
+const LETTERS = `(VALUES ('r', 'SELECT'), ('a', 'INSERT'), ('w', 'UPDATE'), ('d', 'DELETE'), ('C', 'CREATE'), ('U', 'USAGE')) AS l (letter, privilege_type)`;
+
+/** ALTER DEFAULT PRIVILEGES, of PostgreSQL's objects and of ours. */
 export function defaultPrivileges({on, role}: ShowList): {readonly columns: readonly string[]; readonly from: string} {
-  const kinds = `(VALUES ('r'::"char", 'table'), ('T', 'type'), ('n', 'schema'), ('S', 'sequence'), ('f', 'function')) AS k (code, object_type)`;
   return {
     columns: ['object_owner', 'database', 'schema', 'object_type', 'grantee', 'privilege_type'],
     from:
-      `SELECT o.rolname::text AS object_owner, pg_catalog.current_database()::text AS database, n.nspname::text AS schema, k.object_type, ` +
-      `COALESCE(r.rolname::text, 'PUBLIC') AS grantee, x.privilege_type FROM pg_catalog.pg_default_acl a ` +
-      `JOIN ${kinds} ON k.code = a.defaclobjtype JOIN pg_catalog.pg_roles o ON o.oid = a.defaclrole ` +
-      `LEFT JOIN pg_catalog.pg_namespace n ON n.oid = a.defaclnamespace ` +
-      `CROSS JOIN LATERAL pg_catalog.aclexplode(a.defaclacl) AS x LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee WHERE true` +
-      `${ofKind(on?.parts[0], 'k.object_type')}${reaches(role, 'r.oid')}`,
+      `SELECT COALESCE(o.name, 'PUBLIC') AS object_owner, ` +
+      `CASE WHEN p.database_id IS NOT NULL THEN pg_catalog.current_database()::text END AS database, s.name AS schema, p.object_type, ` +
+      `COALESCE(r.name, 'PUBLIC') AS grantee, l.privilege_type FROM mz_catalog.mz_default_privileges p ` +
+      `JOIN ${LETTERS} ON pg_catalog.strpos(p.privileges, l.letter) > 0 ` +
+      `LEFT JOIN mz_catalog.mz_schemas s ON s.id = p.schema_id ` +
+      `LEFT JOIN mz_catalog.mz_roles o ON o.id = p.role_id LEFT JOIN mz_catalog.mz_roles r ON r.id = p.grantee WHERE true` +
+      `${ofKind(on?.parts[0], 'p.object_type')}${reaches(role, 'r.oid')}`,
   };
 }
 

@@ -331,7 +331,14 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     const open = await world.rows(
       `SELECT proname FROM pg_proc WHERE pronamespace = 'mz_sluice'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE') ORDER BY 1`,
     );
-    expect(open.map(row => row['proname'])).toEqual(['acl', 'print_sql', 'role_id', 'schema_id', 'slot_name']);
+    expect(open.map(row => row['proname'])).toEqual([
+      'acl',
+      'print_sql',
+      'role_id',
+      'schema_id',
+      'slot_name',
+      'type_id',
+    ]);
   });
 
   test("a caller's objects and settings change nothing", async () => {

@@ -175,6 +175,7 @@ const objectKind = fc.constantFrom(
   'secret' as const,
   'cluster' as const,
   'source' as const,
+  'clusterReplica' as const,
 );
 const role = fc.oneof(
   word.map(n => ({name: n})),
@@ -237,6 +238,24 @@ export const statement: Arbitrary<Statement> = fc.oneof(
     names: some(name()),
     roles: some(role),
   }),
+  fc.record({
+    kind: kind('grantOnSystem'),
+    revoke: flag,
+    privileges: fc.subarray(['CREATEROLE', 'CREATECLUSTER'], {minLength: 1}),
+    roles: some(role),
+  }),
+  fc.record({
+    kind: kind('alterDefaultPrivileges'),
+    roles: fc.oneof(fc.constant('all' as const), fc.array(role, {maxLength: 2})),
+    schemas: fc.array(name(2), {maxLength: 2}),
+    database: maybe(name(1)),
+    revoke: flag,
+    privileges: fc.subarray(['USAGE', 'CREATE']),
+    object: fc.constantFrom('connection' as const, 'secret' as const, 'cluster' as const),
+    grantees: some(role),
+  }),
+  fc.record({kind: kind('createClusterReplica'), name: name(2), options: options(REPLICA_OPTIONS)}),
+  fc.record({kind: kind('swapCluster'), name: name(1), other: name(1)}),
   fc.record({
     kind: kind('showList'),
     list: kind('sinks'),

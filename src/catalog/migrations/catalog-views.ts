@@ -29,12 +29,12 @@ RETURN (
   SELECT array_agg(grantee || '=' || letters || '/' || grantor ORDER BY grantee)::mz_catalog.mz_aclitem[]
   FROM (
     SELECT mz_sluice.role_id(x.grantee) AS grantee, mz_sluice.role_id(x.grantor) AS grantor, string_agg(letter, '' ORDER BY strpos('arwdUC', letter)) AS letters
-    FROM aclexplode(coalesce(acl, acldefault((CASE kind WHEN 'schema' THEN 'n' WHEN 'database' THEN 'd' ELSE 'r' END)::"char", owner))) AS x,
+    FROM aclexplode(coalesce(acl, acldefault((CASE kind WHEN 'schema' THEN 'n' WHEN 'database' THEN 'd' WHEN 'type' THEN 'T' ELSE 'r' END)::"char", owner))) AS x,
       LATERAL (SELECT CASE
         WHEN kind IN ('item', 'cluster') AND x.privilege_type = 'REFERENCES' THEN 'U'
         WHEN kind = 'cluster' AND x.privilege_type = 'TRIGGER' THEN 'C'
         WHEN kind = 'table' THEN CASE x.privilege_type WHEN 'SELECT' THEN 'r' WHEN 'INSERT' THEN 'a' WHEN 'UPDATE' THEN 'w' WHEN 'DELETE' THEN 'd' END
-        WHEN kind IN ('schema', 'database') THEN CASE x.privilege_type WHEN 'USAGE' THEN 'U' WHEN 'CREATE' THEN 'C' END
+        WHEN kind IN ('schema', 'database', 'type') THEN CASE x.privilege_type WHEN 'USAGE' THEN 'U' WHEN 'CREATE' THEN 'C' END
       END AS letter) AS l
     WHERE letter IS NOT NULL
     GROUP BY 1, 2
@@ -76,14 +76,6 @@ FROM pg_roles;
 CREATE VIEW mz_catalog.mz_relations AS
 SELECT id, oid, schema_id, name, type, owner_id, NULL::text AS cluster_id, mz_sluice.acl(relacl, 'table', relowner) AS privileges
 FROM mz_sluice.relation WHERE type <> 'index';
-
-CREATE VIEW mz_catalog.mz_objects AS
-SELECT id, oid, schema_id, name, type, owner_id, NULL::text AS cluster_id,
-  CASE WHEN type <> 'index' THEN mz_sluice.acl(relacl, 'table', relowner) END AS privileges
-FROM mz_sluice.relation
-UNION ALL
-SELECT i.id, i.oid, i.schema_id, i.name, i.kind, i.owner_id, s.cluster, CASE WHEN i.kind <> 'sink' THEN i.privileges END
-FROM mz_sluice.live_item i LEFT JOIN mz_sluice.sink s ON s.id = i.id;
 
 CREATE VIEW mz_catalog.mz_tables AS
 SELECT id, oid, schema_id, name, owner_id, mz_sluice.acl(relacl, 'table', relowner) AS privileges,

@@ -135,8 +135,5 @@ BEGIN
   PERFORM pg_notify('mz_sluice_catalog', a.id);
 END
 $$;
-
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mz_sluice FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION mz_sluice.role_id, mz_sluice.schema_id, mz_sluice.acl, mz_sluice.print_sql, mz_sluice.slot_name TO PUBLIC;
 `,
 };
