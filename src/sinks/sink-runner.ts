@@ -5,7 +5,7 @@ import type {Lsn} from '../base/lsn.ts';
 import type {SinkDefinition, SinkStatus} from '../catalog/definitions.ts';
 import {Stall} from './errors.ts';
 import {SinkIntake} from './intake.ts';
-import {SinkPump} from './pump.ts';
+import {SinkPump, type CatchUp} from './pump.ts';
 import {backOffMs, explain, reaction} from './reaction.ts';
 import type {CurrentColumnNames} from './shape.ts';
 import type {SnapshotSource} from './snapshot-source.ts';
@@ -56,6 +56,7 @@ export interface SinkHost {
 export interface SinkTuning {
   readonly commitIntervalMs: number;
   readonly commitMessages: number;
+  readonly catchUp?: CatchUp | undefined;
   readonly idleCommitMs: number;
   readonly cutMs: number;
   readonly sliceBytes: number;
