@@ -78,10 +78,14 @@ export class Interception {
 
   /** A whole Query lies in `buffer` from `start` to `end`. */
   query(buffer: Buffer, start: number, end: number): Handling {
-    const pass = () => this.#passForgetting('');
-    if (isPlain(buffer, start + 5, end - 1)) return pass();
+    if (isPlain(buffer, start + 5, end - 1)) return this.#passForgetting('');
     if (buffer.indexOf(0, start + 5) !== end - 1) return PASS;
     const bytes = buffer.subarray(start + 5, end - 1);
+    return this.#withSettings('query', bytes, () => this.#query(bytes));
+  }
+
+  #query(bytes: Buffer): Handling {
+    const pass = () => this.#passForgetting('');
     const text = this.#exchange.encoding.decode(bytes);
     if (text === undefined) return this.#undecodable('query', bytes) ?? pass();
     const found = readQueryString(text, this.#planStatement, this.#exchange);
@@ -107,10 +111,15 @@ export class Interception {
     const nameEnd = buffer.indexOf(0, start + 5);
     const textEnd = nameEnd === -1 || nameEnd >= end ? -1 : buffer.indexOf(0, nameEnd + 1);
     if (textEnd === -1 || textEnd >= end) return PASS;
-    const name = keyOf(buffer, start + 5, nameEnd);
-    const pass = () => this.#passForgetting(name);
-    if (isPlain(buffer, nameEnd + 1, textEnd)) return pass();
+    const name = buffer.subarray(start + 5, nameEnd);
+    if (isPlain(buffer, nameEnd + 1, textEnd)) return this.#passForgetting(keyOf(name));
     const bytes = buffer.subarray(nameEnd + 1, textEnd);
+    return this.#withSettings('parse', bytes, () => this.#parse(name, bytes, buffer.subarray(textEnd + 1, end)));
+  }
+
+  #parse(nameBytes: Buffer, bytes: Buffer, types: Buffer): Handling {
+    const name = keyOf(nameBytes);
+    const pass = () => this.#passForgetting(name);
     const text = this.#exchange.encoding.decode(bytes);
     if (text === undefined) return this.#undecodable('parse', bytes) ?? pass();
     const found = readQueryString(text, this.#planStatement, this.#exchange);
@@ -125,7 +134,7 @@ export class Interception {
     const only = found.steps.length === 1 ? found.steps[0] : undefined;
     const ours = only?.plan?.kind === 'run' ? {plan: only.plan, positionOf: positionsIn(text, only.start)} : undefined;
     const reader = ours === undefined ? this.#forgetting(name) : this.#changing(() => this.#statements.set(name, ours));
-    const frame = parse(buffer.subarray(start + 5, nameEnd), encoded, buffer.subarray(textEnd + 1, end));
+    const frame = parse(nameBytes, encoded, types);
     return {kind: 'replace', frame, reader: correcting(replaced, reader)};
   }
 
@@ -140,9 +149,25 @@ export class Interception {
 
   /** The server shall say what is wrong with the bytes, unless it would repeat the value of a secret in its log. */
   #undecodable(request: 'query' | 'parse', bytes: Buffer): Handling | undefined {
-    return mayHoldSecret(bytes.toString('latin1'))
-      ? this.refuse(request, this.#exchange.encoding.problem())
-      : undefined;
+    const {encoding} = this.#exchange;
+    const outline = encoding.outline(bytes);
+    const isOurs =
+      outline === undefined
+        ? mayHoldSecret(bytes.toString('latin1'))
+        : readQueryString(outline, this.#planStatement, this.#exchange).kind !== 'plain';
+    return isOurs ? this.refuse(request, encoding.problem()) : undefined;
+  }
+
+  /**
+   * Where a text's meaning hangs on client_encoding or standard_conforming_strings, and earlier messages may still change them, it
+   * waits for those.
+   */
+  #withSettings(request: 'query' | 'parse', bytes: Buffer, decide: () => Handling): Handling {
+    if (this.#exchange.ledger.next === undefined || !hangsOnSettings(bytes)) return decide();
+    return this.#hold(async () => {
+      const handling = decide();
+      return handling.kind === 'hold' ? await handling.work() : handling;
+    }, OUT_OF_PLACE[request]);
   }
 
   #refuseParse(error: unknown, positionOf: (offset: number) => number): Handling {
@@ -247,14 +272,20 @@ const positionsIn =
   (offset: number): number =>
     characters(text, 0, statement + offset) + 1;
 
+/** A backslash, or a character beyond ASCII. */
+function hangsOnSettings(bytes: Buffer): boolean {
+  for (const byte of bytes) if (byte === 0x5c || byte >= 0x80) return true;
+  return false;
+}
+
 /** The server looks at 63 bytes of a name. */
-const keyOf = (buffer: Buffer, start: number, end: number): string =>
-  buffer.toString('latin1', start, Math.min(end, start + 63));
+const keyOf = (name: Buffer): string => name.toString('latin1', 0, Math.min(name.length, 63));
 
 function nameAt(head: Buffer, start: number): {key: string; bytes: Buffer; end: number} {
   const nul = head.indexOf(0, start);
   const end = nul === -1 ? head.length : nul;
-  return {key: keyOf(head, start, end), bytes: head.subarray(start, end), end};
+  const bytes = head.subarray(start, end);
+  return {key: keyOf(bytes), bytes, end};
 }
 
 const cannotRunAgain = (name: Buffer): SqlError =>

@@ -7,8 +7,8 @@ export type Request = 'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'clo
 export type Use = 'pass' | 'drop' | 'read';
 
 /**
- * Who looks at the answers to one request. Without it they go to the client as they are. A ParameterStatus always reaches the
- * client; `read` may only put something around it.
+ * Who looks at the answers to one request. Without it they go to the client as they are. A ParameterStatus or a notification always
+ * reaches the client; `read` may only put something around it.
  */
 export interface AnswerReader {
   use(type: number): Use;

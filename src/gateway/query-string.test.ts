@@ -29,21 +29,27 @@ test('a wrong one of ours, and where it begins', () => {
   expect(readQueryString('SELECT 1; WRONG', plan, {})).toMatchObject({kind: 'refused', at: 10, steps: [{start: 0}]});
 });
 
-test.each(["COPY t TO '/etc/x'", 'copy t (a) from $$/etc/x$$', "COPY (SELECT 'a') TO E'/etc/x' (FORMAT csv)"])(
-  'files of the server are not for clients: %s',
-  async text => {
-    const found = readQueryString(`SELECT 1; ${text}`, () => undefined, {});
-    const ours = found.kind === 'steps' ? found.steps[1].plan : undefined;
-    await expect(ours?.kind === 'run' ? ours.run(undefined as never) : undefined).rejects.toMatchObject({
-      code: '0A000',
-    });
-  },
-);
+test.each([
+  "COPY t TO '/etc/x'",
+  'copy t (a) from $$/etc/x$$',
+  "COPY (SELECT 'a') TO E'/etc/x' (FORMAT csv)",
+  "/* COPY t TO STDOUT */ COPY -- to 'y'\n s.t(a, \"to\") FROM /* STDIN */ U&'\\0041' UESCAPE '!' WITH (DELIMITER 'x')",
+  'COPY BINARY "from" FROM $x$/etc/x$x$ USING DELIMITERS \',\'',
+  "COPY t FROM N'/etc/x'",
+  "COPY t FROM PROGRAM 'id'",
+  "COPY (SELECT 1) TO program E'id' (FORMAT csv)",
+])('files and programs of the server are not for clients: %s', async text => {
+  const found = readQueryString(`SELECT 1; ${text}`, () => undefined, {});
+  const ours = found.kind === 'steps' ? found.steps[1].plan : undefined;
+  await expect(ours?.kind === 'run' ? ours.run(undefined as never) : undefined).rejects.toMatchObject({
+    code: '0A000',
+  });
+});
 
 test('COPY with the client is theirs', () => {
-  expect(readQueryString("COPY t FROM STDIN (NULL 'x'); COPY t TO STDOUT", () => undefined, {})).toEqual({
-    kind: 'plain',
-  });
+  const text = `COPY t FROM STDIN (NULL 'x'); COPY t TO STDOUT; COPY (SELECT 'a' FROM t) TO STDOUT;
+    COPY program FROM STDIN; COPY t ("from") TO STDOUT WITH (DELIMITER ','); COPY t FROM STDIN WHERE a = 'x'`;
+  expect(readQueryString(text, () => undefined, {})).toEqual({kind: 'plain'});
 });
 
 test.each([

@@ -1,9 +1,9 @@
 import {SqlError} from '../base/sql-error.ts';
-import {familyOf} from '../sql/classify.ts';
 import type {LexicalOptions} from '../sql/lexer.ts';
 import {findSecretStatement, mayHoldSecret} from '../sql/secret-text.ts';
 import {splitStatements} from '../sql/split.ts';
 import type {Plan, PlanStatement} from '../statements/statement.ts';
+import {copiesOnServer} from './server-copy.ts';
 
 /** One statement of a query string. `start`, `end`: UTF-16 offsets. Without a plan it goes to the server as it is. */
 export interface Step {
@@ -44,11 +44,11 @@ export function readQueryString(text: string, planStatement: PlanStatement, opti
 
 /** What is not ours, and PostgreSQL shall not get all the same. */
 function guard(statement: string, options: LexicalOptions): Plan | undefined {
-  // A file name in COPY is one of the engine's machine; no client has business there, whatever its privileges.
-  if (familyOf(statement, undefined, options) === 'copy') {
+  // No client has business on the engine's machine, whatever its privileges.
+  if (copiesOnServer(statement, options)) {
     return refusal(
       'COPY',
-      new SqlError('0A000', 'COPY cannot read or write files of the server', {
+      new SqlError('0A000', 'COPY cannot use files or programs of the server', {
         hint: 'Use COPY ... FROM STDIN or COPY ... TO STDOUT; with psql, \\copy.',
       }),
     );

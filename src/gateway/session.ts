@@ -201,11 +201,12 @@ export class Session implements Exchange {
   #onAnswer(type: number, from: number): void {
     const {buffer, start: to} = this.#fromBackend;
     if (type === BACKEND.readyForQuery) this.#onReady(buffer[from + 5]);
-    // A notification may come at any time, whatever was asked for.
-    const reader = type === BACKEND.notification ? undefined : this.ledger.next?.reader;
+    const reader = this.ledger.next?.reader;
     const use = reader?.use(type) ?? 'pass';
-    if (type === BACKEND.parameterStatus) {
-      const frame = this.#onParameter(buffer.subarray(from, to));
+    if (type === BACKEND.parameterStatus || type === BACKEND.notification) {
+      // They may come at any time, whatever was asked for.
+      const given = buffer.subarray(from, to);
+      const frame = type === BACKEND.notification ? given : this.#onParameter(given);
       this.toClient.send(use === 'read' ? (reader?.read?.(type, frame) ?? frame) : frame);
     } else if (use === 'pass') {
       this.toClient.pass(buffer, from, to);

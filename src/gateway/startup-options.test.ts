@@ -16,7 +16,7 @@ test.each([
   ['--transaction_isolation=serializable', '-c default_transaction_isolation=serializable'],
   ['--cluster=x -csearch_path=a,b', '-c sluice.cluster=x -c search_path=a,b,\\ mz_catalog'],
   ['-c search_path=mz_catalog', '-c search_path=mz_catalog'],
-  ['  -c   work_mem=8MB\t--enable_seqscan=off ', '-c work_mem=8MB -c enable_seqscan=off'],
+  ['  -c   work_mem=8MB\t--enable_seqscan=off ', '-c work_mem=8MB --enable_seqscan=off'],
   ['-c application_name=a\\\\b\\ c', '-c application_name=a\\\\b\\ c'],
   ['-f s -c', '-f s -c'],
   ['', ''],

@@ -67,22 +67,24 @@ function translateOptions(options: string): string {
   const translated: string[] = [];
   for (let at = 0; at < words.length; at++) {
     const word = words[at];
-    let assignment: string | undefined;
-    if (word === '-c' && at + 1 < words.length) assignment = words[++at];
-    else if (word.startsWith('--') || (word.startsWith('-c') && word.length > 2)) assignment = word.slice(2);
-    if (assignment === undefined) translated.push(word);
-    else translated.push('-c', translateAssignment(assignment));
+    const apart = word === '-c' && at + 1 < words.length;
+    const assignment = apart ? words[at + 1] : /^-[-c]./s.test(word) ? word.slice(2) : '';
+    const instead = translateAssignment(assignment);
+    if (instead !== undefined) translated.push('-c', instead);
+    else translated.push(word, ...(apart ? [assignment] : []));
+    if (apart) at++;
   }
   return translated.map(escapeOption).join(' ');
 }
 
-function translateAssignment(assignment: string): string {
+/** Undefined: it stays as it is. */
+function translateAssignment(assignment: string): string | undefined {
   const equals = assignment.indexOf('=');
-  if (equals === -1) return assignment;
+  if (equals === -1) return undefined;
   const name = variable(assignment.slice(0, equals));
   const value = assignment.slice(equals + 1);
   if (isOurs(name)) return ours(name, value).join('=');
-  return name === 'search_path' ? `${name}=${withCatalog(value)}` : assignment;
+  return name === 'search_path' ? `${name}=${withCatalog(value)}` : undefined;
 }
 
 /** As pg_split_opts in PostgreSQL's postinit.c. */

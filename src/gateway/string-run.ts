@@ -126,8 +126,7 @@ export class StringRun {
   /** The held tag goes out in front of what follows a successful end of the transaction. */
   #endOfString(): AnswerReader {
     return {
-      use: type =>
-        type === BACKEND.readyForQuery || type === BACKEND.parameterStatus || type === BACKEND.error ? 'read' : 'pass',
+      use: type => (END_OF_STRING.has(type) ? 'read' : 'pass'),
       read: (type, frame) => {
         const tag = type === BACKEND.error ? undefined : this.#heldTag;
         this.#heldTag = undefined;
@@ -151,6 +150,14 @@ export class StringRun {
     return this.#exchange.whileConnected(this.#exchange.ledger.settled());
   }
 }
+
+/** What may come behind the last statement of a string; a tag stands in front of it unless it is an error. */
+const END_OF_STRING: ReadonlySet<number> = new Set([
+  BACKEND.readyForQuery,
+  BACKEND.parameterStatus,
+  BACKEND.notification,
+  BACKEND.error,
+]);
 
 const SWALLOW: AnswerReader = {use: () => 'drop'};
 

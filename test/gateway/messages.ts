@@ -4,7 +4,7 @@ import {frameOf} from '../../src/gateway/backend-messages.ts';
 /** What tests send, one letter or word per message of the protocol. */
 
 export const Q = (text: string | Buffer): Buffer => frontend.query(text);
-export const P = (text: string, name = '', ...types: number[]): Buffer => {
+export const P = (text: string | Buffer, name = '', ...types: number[]): Buffer => {
   const counted = Buffer.alloc(2 + 4 * types.length);
   counted.writeUInt16BE(types.length);
   types.forEach((type, at) => counted.writeUInt32BE(type, 2 + 4 * at));

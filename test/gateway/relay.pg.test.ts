@@ -1,4 +1,9 @@
+import {mkdtemp, rm} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import {afterAll, beforeAll, describe, expect, test} from 'vitest';
+import {ClientTls} from '../../src/gateway/client-tls.ts';
+import {selfSignedCertificate} from '../setup/certificate.ts';
 import {burst, steps} from './conversation.ts';
 import type {Conversation} from './conversation.ts';
 import {GatewayWorld} from './gateway-world.ts';
@@ -202,9 +207,30 @@ const CONVERSATIONS: Record<string, Conversation> = {
     Q("SET client_encoding = 'LATIN1'"),
     Q(Buffer.from("SELECT '\xe4'; SELECT x", 'latin1')),
   ),
-  'text in an encoding whose second bytes are ASCII': burst(
-    Q("SET client_encoding = 'SJIS'"),
-    Q(Buffer.from([...Buffer.from("SELECT '"), 0x83, 0x5c, ...Buffer.from("'; SELECT 'x'")])),
+  'text in encodings whose second bytes are ASCII': burst(
+    Q('SET standard_conforming_strings = off; SET escape_string_warning = off'),
+    ...(
+      [
+        ['SJIS', 0x83, 0x5c],
+        ['SHIFT_JIS_2004', 0x83, 0x5c],
+        ['BIG5', 0xa5, 0x5c],
+        ['GBK', 0x81, 0x5c],
+        ['UHC', 0x81, 0x41],
+        ['GB18030', 0x81, 0x5c],
+        ['EUC_JP', 0xa4, 0xa2],
+        ['JOHAB', 0xd9, 0x5c],
+      ] as const
+    ).flatMap(([encoding, ...character]) => [
+      Q(`SET client_encoding = '${encoding}'`),
+      Q(Buffer.from([...Buffer.from("SELECT '"), ...character, ...Buffer.from("'; SELECT 'x'")])),
+      Q(
+        Buffer.from([
+          ...Buffer.from("SET application_name = '"),
+          ...character,
+          ...Buffer.from("'; SHOW application_name"),
+        ]),
+      ),
+    ]),
   ),
   'backslashes in strings': burst(
     Q('SET standard_conforming_strings = off; SET escape_string_warning = off'),
@@ -239,10 +265,22 @@ const CONVERSATIONS: Record<string, Conversation> = {
   },
 };
 
-describe.each([18, 15] as const)('PostgreSQL %i: through the gateway everything is as it is directly', version => {
+describe.each([
+  [18, 'plain'],
+  [15, 'plain'],
+  [18, 'TLS'],
+] as const)('PostgreSQL %i, %s: through the gateway everything is as it is directly', (version, channel) => {
   let world: GatewayWorld;
-  beforeAll(async () => (world = await GatewayWorld.open(version, SETUP)));
-  afterAll(async () => await world[Symbol.asyncDispose]());
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'sluice-relay-'));
+    const options = channel === 'TLS' ? {tls: new ClientTls(selfSignedCertificate(folder))} : {};
+    world = await GatewayWorld.open(version, SETUP, options);
+  });
+  afterAll(async () => {
+    await world[Symbol.asyncDispose]();
+    await rm(folder, {recursive: true});
+  });
 
   test.each(Object.entries(CONVERSATIONS))('%s', async (_, conversation) => {
     const seen: string[][] = [];

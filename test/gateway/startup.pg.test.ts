@@ -1,6 +1,7 @@
 import {once} from 'node:events';
 import pg from 'pg';
 import {afterAll, beforeAll, describe, expect, test} from 'vitest';
+import {poll} from '../../scripts/process/poll.ts';
 import {writeStartupPacket} from '../../src/gateway/startup-packet.ts';
 import {GatewayWorld} from './gateway-world.ts';
 import {Q} from './messages.ts';
@@ -80,6 +81,86 @@ describe.each([18, 15] as const)('PostgreSQL %i', version => {
     }
     expect(seen[0].at(-1)).toBe('Z I');
     expect(seen[1]).toEqual(seen[0]);
+  });
+
+  const OPTIONS = [
+    ...['', '-c', '-c x', '--x', '--', '-', 'garbage', '-e', '-ts', '-f s', '-d 2', '-S 100', '-W 0', '-B 5', '-p 1'],
+    ...['-c work_mem=8MB', '--work-mem=8MB', '-cwork_mem=8MB', '-c work_mem=x', '-c work_mem', '-c a.b=c', '-c a.b'],
+    ...['-c role=nobody', '-c log_statement=all', '-c shared_buffers=1', '-c standard_conforming_strings=off'],
+    ...[
+      '-c client_encoding=LATIN1',
+      '-c application_name=a\\ b\\\\c',
+      '-c geqo=off --geqo=on',
+      '--no_such_parameter=x',
+    ],
+    ...['-c no-such=x', '-c =x', '-c  a', '-c a.b=c -c nosuch=1 -c work_mem=x'],
+  ];
+  test.each(OPTIONS)('the options %j', async options => {
+    const seen: string[][] = [];
+    for (const url of [world.direct, world.through]) {
+      await using connection = await BareConnection.open(url);
+      const login = await scramLogin(connection, [...credentials(url), ['options', options]], 'secret');
+      connection.socket.write(Q('SHOW work_mem'));
+      seen.push(comparable([...login, ...(await connection.until('Z'))]));
+    }
+    expect(seen[1]).toEqual(seen[0]);
+  });
+
+  test.each<[string, string][]>([
+    [['TimeZone', 'nowhere']],
+    [['client_encoding', 'nonsense']],
+    [['client_encoding', 'SJIS']],
+    [['DateStyle', 'German']],
+    [['', 'x']],
+    [['work_mem', 'x']],
+    [['a.b', 'c']],
+    [['no_such_parameter', 'x']],
+    [
+      ['application_name', 'a'],
+      ['application_name', 'b'],
+    ],
+  ] as [string, string][][])('the parameters %j', async (...parameters) => {
+    const seen: string[][] = [];
+    for (const url of [world.direct, world.through]) {
+      await using connection = await BareConnection.open(url);
+      const login = await scramLogin(connection, [...credentials(url), ...parameters], 'secret');
+      seen.push(comparable(login));
+    }
+    expect(seen[1]).toEqual(seen[0]);
+  });
+
+  test.each([0x30000, 0x30002])('a cancel request of protocol %i, and one with a wrong key', async protocol => {
+    const {hostname, port} = new URL(world.through);
+    const cancel = async (key: Buffer) => {
+      await using connection = await BareConnection.open(`postgres://${hostname}:${port}`);
+      const header = Buffer.alloc(8);
+      header.writeUInt32BE(8 + key.length, 0);
+      header.writeUInt32BE(80877102, 4);
+      connection.socket.write(Buffer.concat([header, key]));
+      expect(await connection.take(1)).toHaveLength(0);
+    };
+    await using connection = await BareConnection.open(world.through);
+    const login = await scramLogin(connection, credentials(world.through), 'secret', protocol);
+    const key = login.find(({type}) => type === 'K')!.body;
+    expect(key).toHaveLength(version === 18 && protocol === 0x30002 ? 36 : 8);
+    connection.socket.write(Q("SELECT 'under way'; SELECT pg_sleep(600)"));
+    // The first answer comes with the second statement's error at the latest, so it is the server who says that it runs.
+    const admin = new pg.Client({connectionString: world.superuser});
+    await admin.connect();
+    const runs = async () => {
+      const {rowCount} = await admin.query("SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'", [
+        key.readInt32BE(0),
+      ]);
+      return rowCount === 1;
+    };
+    await poll('the query to run', 30_000, runs);
+    const wrong = Buffer.from(key);
+    wrong[wrong.length - 1] ^= 1;
+    await cancel(wrong);
+    expect(await runs()).toBe(true);
+    await cancel(key);
+    expect(transcript(await connection.until('Z')).at(-2)).toContain('C57014');
+    await admin.end();
   });
 
   test('a wrong password', async () => {
