@@ -18,7 +18,7 @@ import {PROBE_TIMEOUT_MS} from './create-connection.ts';
 import {createSqlParts} from './create-sql.ts';
 import {checkKafkaSink} from './kafka-sink.ts';
 import {reportTaken} from './report-taken.ts';
-import {checkFormats} from './sink-format.ts';
+import {checkFormats, registriesOf} from './sink-format.ts';
 import {isProvedUnique, keyColumns, keyNotEnforced, keyNotProved, UPSERT_KEY_HINT} from './sink-key.ts';
 import {noticeReplicaIdentity, refuseTypes} from './sink-relation.ts';
 import type {Plan, StatementContext} from './statement.ts';
@@ -48,6 +48,7 @@ async function run(sink: CreateSink, context: StatementContext): Promise<void> {
     throw new SqlError('42601', 'upsert sinks must specify a key', {hint: UPSERT_KEY_HINT});
   }
   const kafka = await checkKafkaSink(sink, context);
+  for (const registry of registriesOf(sink)) await requireRegistry(registry, context);
   const formats = checkFormats(sink, relation.columns.length);
   await refuseTypes(relation, context);
 
@@ -80,6 +81,12 @@ async function kafkaConnection(name: Name, context: StatementContext): Promise<C
   const connection = await describe<ConnectionDescription>(context, describeConnection(objectName(name)), name.at);
   if ((connection.definition.type as string) === 'kafka') return connection;
   throw new SqlError('42809', `${connection.name} is not a KAFKA CONNECTION`, {position: name.at});
+}
+
+async function requireRegistry(name: Name, context: StatementContext): Promise<void> {
+  const connection = await describe<ConnectionDescription>(context, describeConnection(objectName(name)), name.at);
+  if ((connection.definition.type as string) === 'confluent-schema-registry') return;
+  throw new SqlError('42809', `"${connection.name}" is not a schema registry connection`, {position: name.at});
 }
 
 /** Undefined: the sink has none. Says in a NOTICE what NOT ENFORCED lets through. */

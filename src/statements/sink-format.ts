@@ -1,5 +1,5 @@
 import {SqlError} from '../base/sql-error.ts';
-import type {CreateSink, Format} from '../sql/ast.ts';
+import type {CreateSink, Format, Name} from '../sql/ast.ts';
 import {AVRO_OPTIONS} from '../sql/options/sink.ts';
 import {readOptions} from '../sql/options/describe.ts';
 import {notYet} from './ask.ts';
@@ -19,6 +19,13 @@ export function checkFormats(sink: CreateSink, columns: number): SinkFormats {
   const keyFormat = format.kind === 'one' ? format.format : format.key;
   const keyed = key === undefined ? undefined : checkFormat(keyFormat, key.columns.length, true);
   return {key: keyed, value: checkFormat(value, columns, key !== undefined)};
+}
+
+/** The key's first. */
+export function registriesOf({format, key}: CreateSink): Name[] {
+  const formats =
+    format?.kind === 'keyValue' ? [...(key ? [format.key] : []), format.value] : format ? [format.format] : [];
+  return formats.flatMap(each => (each.kind === 'avro' ? [each.registry] : []));
 }
 
 function checkFormat(format: Format, columns: number, hasKey: boolean): 'json' {
