@@ -5,8 +5,8 @@ export type RequestKind =
   'initProducer' | 'addPartitions' | 'produce' | 'endTransaction' | 'fetch' | 'admin' | 'connect' | 'postgres';
 
 /**
- * What becomes of one request. `cut` ones end with an error that the client notices at once; the others leave it waiting.
- * A late copy is what a resent request leaves behind.
+ * What becomes of one request. `cut` ones end with an error that the client notices at once, the others only with the time-out
+ * of the socket. A late copy is what a resent request leaves behind.
  */
 export type RequestFault =
   | {readonly kind: 'loseRequest' | 'loseAnswer'; readonly cut: boolean}
@@ -25,6 +25,9 @@ export interface Weather {
   /** Local queues take nothing for now. */
   readonly queuesAreFull?: boolean | undefined;
 }
+
+/** A connection that has brought no answer for so long counts as lost: librdkafka's `socket.timeout.ms`. */
+const SOCKET_TIMEOUT_MS = 60_000;
 
 export const CALM: Weather = {latency: () => 0, fault: () => undefined};
 
@@ -66,7 +69,7 @@ export class Connection {
       const cutIn = (ms: number) => time.after(ms, () => life.run(() => reject(new Cut('the connection was cut'))));
       const back = (result: () => T): void => {
         if (fault?.kind === 'loseAnswer') {
-          if (fault.cut) cutIn(this.#weather.latency(kind));
+          cutIn(fault.cut ? this.#weather.latency(kind) : SOCKET_TIMEOUT_MS);
           return;
         }
         const extra = fault?.kind === 'delayAnswer' ? fault.ms : 0;
@@ -76,7 +79,7 @@ export class Connection {
             try {
               resolve(result());
             } catch (error) {
-              reject(error);
+              reject(error instanceof Error ? error : new Error(String(error)));
             }
           }),
         );
@@ -85,7 +88,7 @@ export class Connection {
       this.#lastArrival = Math.max(this.#lastArrival, time.now() + this.#weather.latency(kind) + extra);
       const arrival = this.#lastArrival - time.now();
       if (fault?.kind === 'loseRequest') {
-        if (fault.cut) cutIn(arrival);
+        cutIn(fault.cut ? arrival : SOCKET_TIMEOUT_MS);
         return;
       }
       time.after(arrival, () => serve(back));

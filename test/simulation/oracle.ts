@@ -96,7 +96,7 @@ export class Oracle {
 
   /** `open` has come back: from now on nobody with an older epoch may commit. */
   opened(transactionalId: string, epoch: number): void {
-    const shown = this.#shown.get(transactionalId)!;
+    const shown = this.#find(transactionalId);
     shown.ownerEpoch = Math.max(shown.ownerEpoch, epoch);
   }
 
@@ -122,11 +122,13 @@ export class Oracle {
   }
 
   committed({transactionalId, epoch, messages}: CommittedData): void {
-    const shown = this.#shown.get(transactionalId)!;
+    const shown = this.#find(transactionalId);
     const {sink} = shown;
     if (epoch < shown.ownerEpoch) {
       throw new Violation('one owner', `${sink.id}: epoch ${epoch} commits after epoch ${shown.ownerEpoch} had opened`);
     }
+    // A late copy of a request to add partitions has begun it.
+    if (messages.length === 0) return;
     const records = messages.filter(({topic}) => topic === 'progress');
     if (records.length !== 1)
       throw new Violation('progress with the data', `${sink.id}: ${records.length} progress records`);
@@ -145,6 +147,12 @@ export class Oracle {
       else this.#streamPart(shown, before, progress, data);
     }
     shown.progress = progress;
+  }
+
+  #find(transactionalId: string): Shown {
+    const shown = this.#shown.get(transactionalId);
+    if (shown === undefined) throw new Violation('one owner', `${transactionalId} is nobody's: it fences nobody`);
+    return shown;
   }
 
   #snapshotPart(shown: Shown, progress: Recorded, data: CommittedData['messages']): void {

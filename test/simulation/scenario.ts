@@ -77,7 +77,7 @@ export function scenarioOf(seed: number): Scenario {
       spooled: random() < 0.3,
     };
   });
-  const faults = Array.from({length: 14 + below(8)}, () => faultOf(below, random, span));
+  const faults = Array.from({length: 18 + below(8)}, () => faultOf(below, random, span));
   return {seed, transactions: TRANSACTIONS, relations: RELATIONS, sinks, faults: faults.sort((a, b) => a.at - b.at)};
 }
 

@@ -12,7 +12,7 @@ import {SimulatedWorker, transactionalIdOf, type Surroundings} from './worker.ts
 const WRITERS = 3;
 const KEYS = 24;
 /** So long after the last transaction and the last fault, in virtual time, everything has to be in the topics. */
-const LEVEL_WITHIN_MS = 240_000;
+const LEVEL_WITHIN_MS = 600_000;
 /** A third of all runs soon come past the end of 32-bit transaction ids. */
 const NEAR_WRAP = 2n ** 32n - 60n;
 
@@ -149,10 +149,8 @@ export async function simulate(scenario: Scenario, withTrace = false): Promise<O
   };
 }
 
-function strike(
-  fault: Fault,
-  {time, weather, postgres, workers, owner, random, trace}: Surroundings & {owner: () => SimulatedWorker | undefined},
-): void {
+function strike(fault: Fault, around: Surroundings & {owner: () => SimulatedWorker | undefined}): void {
+  const {time, weather, postgres, workers, owner, random, trace} = around;
   const stopping = (
     act: (worker: SimulatedWorker) => void,
     on: Parameters<SimulatedWeather['arm']>[0] | undefined,
@@ -164,7 +162,10 @@ function strike(
     };
     if (on === undefined) {
       const worker = owner();
-      if (worker === undefined) return;
+      if (worker === undefined) {
+        time.after(500, () => stopping(act, on));
+        return;
+      }
       weather.fired++;
       now(worker);
     } else {
@@ -192,6 +193,7 @@ function strike(
       return;
     case 'cutStream':
       if (owner()?.session.cutStreams(fault.within) === true) weather.fired++;
+      else time.after(500, () => strike(fault, around));
       return;
     case 'brokerDown':
       weather.takeDown(fault.ms);

@@ -1,0 +1,30 @@
+import {execFileSync} from 'node:child_process';
+import {existsSync, readdirSync, readFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {expect, test} from 'vitest';
+
+const root = join(import.meta.dirname, '../..');
+const patches = readdirSync(import.meta.dirname).filter(name => name.endsWith('.patch'));
+
+test('there are enough of them', () => {
+  expect(patches.length).toBeGreaterThanOrEqual(15);
+});
+
+// Whether the tests notice them is what `npm run mutants` shows: that takes some minutes.
+test.each(patches)('%s applies, and its test is there', name => {
+  const file = join(import.meta.dirname, name);
+  const text = readFileSync(file, 'utf8');
+  const [, testFile] = /^Test: (.+)$/m.exec(text) ?? [];
+  const [, testName] = /^Name: (.+)$/m.exec(text) ?? [];
+  expect(existsSync(join(root, testFile))).toBe(true);
+  // Tests that take turns with several values have a hole in their names.
+  const words = testName
+    .split(/\d+/)
+    .map(part => part.trim())
+    .filter(part => part.length > 3);
+  const source = readFileSync(join(root, testFile), 'utf8');
+  for (const part of words) expect(source).toContain(part);
+  expect(() =>
+    execFileSync('git', ['apply', '--check', '--unidiff-zero', file], {cwd: root, stdio: 'pipe'}),
+  ).not.toThrow();
+});
