@@ -32,15 +32,15 @@ const MIGRATIONS: readonly Migration[] = [
   moreInternalViews,
 ];
 
-/** Advisory lock that lets one start at a time migrate: "sluicemi" in ASCII. */
-const LOCK = '8317426476498644329';
+/** Advisory lock that lets one start at a time migrate, and no other uninstall meanwhile: "sluicemi" in ASCII. */
+export const MIGRATION_LOCK = '8317426476498644329';
 
 /**
  * Brings the state in this database to what this Sluice expects; does nothing if it is there already. `client` is a connection of
  * Sluice's own role, which will own everything. Throws `SqlError` 55000 when a newer Sluice has been here.
  */
 export async function migrate(client: pg.Client): Promise<void> {
-  await client.query('SELECT pg_advisory_lock($1)', [LOCK]);
+  await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
   try {
     const applied = await appliedVersion(client);
     const latest = MIGRATIONS.at(-1)!.version;
@@ -56,7 +56,7 @@ export async function migrate(client: pg.Client): Promise<void> {
     }
     for (const migration of MIGRATIONS) if (migration.version > applied) await apply(client, migration);
   } finally {
-    await client.query('SELECT pg_advisory_unlock($1)', [LOCK]);
+    await client.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
   }
 }
 

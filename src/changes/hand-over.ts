@@ -98,39 +98,69 @@ export async function withdrawRelation(client: pg.ClientBase, options: WithdrawO
   });
 }
 
+/** Undoes what was done to one table, whether or not it is still published; may be repeated. */
+export async function restoreTable(
+  client: pg.ClientBase,
+  {relation, waiting, signal}: Pick<PublishOptions, 'relation' | 'waiting' | 'signal'>,
+): Promise<void> {
+  await retryLocked(client, {relation, waiting, signal}, () => restore(client, relation));
+}
+
+/** Tables that we have changed: neither themselves nor by a partitioned root in a publication of ours. */
+export async function changedTables(client: pg.ClientBase): Promise<ChangedTable[]> {
+  const {rows} = await client.query<{relation: string; name: string | null}>(
+    `SELECT relation::text, CASE WHEN c.oid IS NOT NULL THEN format('%I.%I', n.nspname, c.relname) END AS name
+     FROM (
+       SELECT relation FROM mz_sluice.identity_before
+       UNION SELECT t.tgrelid FROM pg_trigger t WHERE t.tgfoid = to_regproc('mz_sluice.before_truncate')
+     ) AS changed
+     LEFT JOIN pg_class c ON c.oid = relation LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE NOT EXISTS (
+       SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+       WHERE p.pubname ~ '^sluice_[0-9]+_' AND (r.prrelid = relation
+         OR r.prrelid IN (SELECT relid FROM pg_partition_ancestors(relation::regclass) AS a (relid))))
+     ORDER BY relation`,
+  );
+  return rows.map(({relation, name}) => ({relation: Number(relation), name: name ?? undefined}));
+}
+
+export interface ChangedTable {
+  readonly relation: number;
+  /** Qualified and quoted; undefined when the table is gone. */
+  readonly name: string | undefined;
+}
+
+async function restoreIdentities(client: pg.ClientBase): Promise<void> {
+  for (const {relation} of await changedTables(client)) await restore(client, relation);
+}
+
 interface IdentityBefore {
-  readonly relation: string;
-  /** NULL: the table is gone. */
-  readonly name: string | null;
-  readonly now: string | null;
-  readonly before: string;
-  /** NULL: the index is gone, or never was. */
+  readonly name: string;
+  readonly now: string;
+  /** NULL: it was FULL already. */
+  readonly before: string | null;
+  /** NULL: the index is gone, never was, or can no longer be an identity. */
   readonly index: string | null;
 }
 
-/** Of all tables that neither themselves nor by a partitioned root are in a publication of ours: partitions may have been detached. */
-async function restoreIdentities(client: pg.ClientBase): Promise<void> {
+async function restore(client: pg.ClientBase, relation: number): Promise<void> {
   const {rows} = await client.query<IdentityBefore>(
-    `SELECT b.relation::text, CASE WHEN c.oid IS NOT NULL THEN format('%I.%I', n.nspname, c.relname) END AS name,
-       c.relreplident AS now, b.relreplident AS before, (SELECT relname FROM pg_class WHERE oid = b.index) AS index
-     FROM mz_sluice.identity_before b
-     LEFT JOIN pg_class c ON c.oid = b.relation LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE NOT EXISTS (
-       SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-       WHERE p.pubname ~ '^sluice_[0-9]+_' AND (r.prrelid = b.relation
-         OR r.prrelid IN (SELECT relid FROM pg_partition_ancestors(b.relation::regclass) AS a (relid))))
-     ORDER BY b.relation`,
+    `SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relreplident AS now, b.relreplident AS before,
+       (SELECT x.relname FROM pg_class x JOIN pg_index i ON i.indexrelid = x.oid
+        WHERE x.oid = b.index AND i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+          AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey) AND NOT a.attnotnull)) AS index
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     LEFT JOIN mz_sluice.identity_before b ON b.relation = c.oid WHERE c.oid = $1::oid`,
+    [relation],
   );
   for (const row of rows) {
-    if (row.name !== null) {
-      await dropTruncateTrigger(client, row.name);
-      // What the user has set himself since then stays.
-      if (row.now === 'f' && row.before !== 'f') {
-        await client.query(`ALTER TABLE ${row.name} REPLICA IDENTITY ${identityClause(row)}`);
-      }
+    await dropTruncateTrigger(client, row.name);
+    // What the user has set himself since then stays.
+    if (row.now === 'f' && row.before !== null && row.before !== 'f') {
+      await client.query(`ALTER TABLE ${row.name} REPLICA IDENTITY ${identityClause(row)}`);
     }
-    await client.query('DELETE FROM mz_sluice.identity_before WHERE relation = $1::oid', [row.relation]);
   }
+  await client.query('DELETE FROM mz_sluice.identity_before WHERE relation = $1::oid', [relation]);
 }
 
 function identityClause({before, index}: IdentityBefore): string {

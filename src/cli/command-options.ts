@@ -98,3 +98,10 @@ export const DOCTOR_OPTIONS = {
   postgres: {type: 'url', text: 'The PostgreSQL to look at, as for sluice start. Required.'},
   json: {type: 'flag', default: 'false', text: 'Print one line of JSON instead of text.'},
 } as const satisfies Options;
+
+/** What `sluice uninstall` takes. */
+export const UNINSTALL_OPTIONS = {
+  postgres: {type: 'url', text: 'The PostgreSQL to take Sluice out of, as for sluice start. Required.'},
+  yes: {type: 'flag', default: 'false', text: 'Do it. Without it, only say what would be done.'},
+  force: {type: 'flag', default: 'false', text: 'Also while a Sluice runs there: its connections are cut.'},
+} as const satisfies Options;

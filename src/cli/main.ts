@@ -6,12 +6,13 @@ import type {LogFormat, LogLevel} from '../base/log.ts';
 import {environmentName, flagOf, helpOf, parseOptions} from '../base/options.ts';
 import type {Config, Options} from '../base/options.ts';
 import {runCluster} from './cluster.ts';
-import {CLUSTER_OPTIONS, DEMO_OPTIONS, DOCTOR_OPTIONS, START_OPTIONS} from './command-options.ts';
+import {CLUSTER_OPTIONS, DEMO_OPTIONS, DOCTOR_OPTIONS, START_OPTIONS, UNINSTALL_OPTIONS} from './command-options.ts';
 import {runDemo} from './demo.ts';
 import {examine} from './doctor.ts';
 import {describeFailure} from './report-error.ts';
 import {interruptions, shutdownSignal} from './shutdown.ts';
 import {start} from './start.ts';
+import {uninstall} from './uninstall.ts';
 import {VERSION} from './version.ts';
 
 const program = new Command('sluice')
@@ -104,6 +105,16 @@ command(
   DOCTOR_OPTIONS,
   async config => {
     if (!(await examine({config, out: process.stdout}))) process.exit(1);
+  },
+);
+
+command(
+  program
+    .command('uninstall')
+    .description('Take everything of Sluice out of your PostgreSQL, and give tables back what was changed of them.'),
+  UNINSTALL_OPTIONS,
+  async config => {
+    if (!(await uninstall({config, out: process.stdout}))) process.exit(1);
   },
 );
 

@@ -9,6 +9,11 @@ const RETRY_MS = 200;
 /** First half of the advisory lock's key: "slui". The second half is the cluster's number. */
 const LOCK_CLASS = 0x736c7569;
 
+/** The two halves of the key of a cluster's advisory lock. */
+export function leaseLock(cluster: string): [number, number] {
+  return [LOCK_CLASS, Number(cluster.slice(1))];
+}
+
 export interface LeaseOptions {
   readonly client: pg.Client;
   readonly cluster: string;
@@ -75,10 +80,10 @@ export class Lease {
 
   async #tryLock(): Promise<boolean> {
     const {client, cluster} = this.#options;
-    const {rows} = await client.query<{got: boolean}>('SELECT pg_try_advisory_lock($1, $2) AS got', [
-      LOCK_CLASS,
-      Number(cluster.slice(1)),
-    ]);
+    const {rows} = await client.query<{got: boolean}>(
+      'SELECT pg_try_advisory_lock($1, $2) AS got',
+      leaseLock(cluster),
+    );
     return rows[0].got;
   }
 
@@ -96,6 +101,8 @@ export class Lease {
     const {rows} = await client.query<{pid: number}>(
       `SELECT pid FROM pg_stat_activity
        WHERE datname = current_database() AND application_name LIKE $1 AND application_name <> $2
+         -- Anybody may call his session so; one that we may not end is none of ours.
+         AND pg_has_role(usesysid, 'USAGE')
          AND pg_terminate_backend(pid, 5000)`,
       [`sluice worker ${cluster} %`, workerApplicationName(cluster, owner)],
     );

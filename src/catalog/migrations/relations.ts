@@ -98,6 +98,14 @@ BEGIN
       DETAIL = 'Stored generated columns need PostgreSQL 18; virtual ones are never in the log.',
       HINT = 'Drop the column''s expression, or fill an ordinary column by a trigger.';
   END IF;
+  -- With REPLICA IDENTITY FULL PostgreSQL would refuse the user's UPDATE and DELETE.
+  FOR part IN SELECT p.pubname FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+              WHERE r.prattrs IS NOT NULL AND (p.pubupdate OR p.pubdelete)
+                AND (r.prrelid = relation OR r.prrelid IN (SELECT relid FROM pg_partition_tree(relation))) LOOP
+    RAISE 'table % is in publication "%" with a column list', full_name, part.pubname USING ERRCODE = '0A000',
+      DETAIL = 'A sink needs REPLICA IDENTITY FULL, and with that a column list makes every UPDATE and DELETE of the table fail.',
+      HINT = format('Publish all columns: ALTER PUBLICATION %I SET TABLE …', part.pubname);
+  END LOOP;
 END
 $$;
 

@@ -1,0 +1,3 @@
+import {describeUninstall} from './attached-uninstall-tests.ts';
+
+describeUninstall(18);
