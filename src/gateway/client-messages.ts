@@ -47,6 +47,8 @@ export class ClientMessages {
   #overlong: 'query' | 'parse' | undefined;
   /** The client has sent what the server does not survive; nothing is read behind it. */
   #hopeless = false;
+  /** A message has come that only makes sense after the login. */
+  #early = false;
 
   constructor(
     exchange: Exchange,
@@ -68,7 +70,7 @@ export class ClientMessages {
 
   /** Nothing more of it may go to the backend at present, be it whole or not. */
   get waiting(): boolean {
-    return this.#hold === 'all';
+    return !this.#hopeless && (this.#hold === 'all' || this.#early);
   }
 
   /** So much waits for us, not for the rest of itself, that the client has to stop. */
@@ -108,10 +110,17 @@ export class ClientMessages {
   /** False: more bytes are needed, or the time has not come. */
   #readMessage(type: number, size: number): boolean {
     const request = REQUESTS.get(type);
-    if (this.#exchange.transactionStatus === 0 && !DURING_LOGIN.has(type)) return false;
+    this.#early = this.#exchange.transactionStatus === 0 && !DURING_LOGIN.has(type);
+    // A server that waits for a password refuses anything else. Otherwise the settings that tell how to read it are still to come.
+    if (this.#early) return this.#login.waitsForPassword ? this.#giveUp() : false;
     if (size < 5 || size > LONGEST_MESSAGE || (request === undefined && !UNANSWERED.has(type))) return this.#giveUp();
     if (this.#hold === 'copy' && !DURING_COPY.has(type)) return this.#breakCopy(type);
-    if (type === FRONTEND.password && this.#login.takesPassword) return this.#takePassword(size);
+    if (type === FRONTEND.password) {
+      if (this.#login.takesPassword) return this.#takePassword(size);
+      this.#login.passwordSent();
+    }
+    // A Flush of the wrong length fails as a message of the extended protocol does: nothing is answered then until Sync.
+    if (type === FRONTEND.flush && size !== FLUSH.length) this.#exchange.ledger.sent('describe');
     if (request === undefined) return this.#pass();
     const source = this.#source;
     if ((request === 'query' || request === 'parse') && type !== FRONTEND.call && size > LONGEST_STATEMENT) {

@@ -29,6 +29,8 @@ export class Login implements AnswerReader {
   #proving = false;
   /** We have asked the client for his password. */
   #asked = false;
+  /** What the client was asked for, less what he has sent; he may send before he is asked. */
+  #owed = 0;
   #exchange: ScramExchange | undefined;
 
   constructor(options: LoginOptions, ends: LoginEnds) {
@@ -41,9 +43,20 @@ export class Login implements AnswerReader {
     return this.#asked;
   }
 
+  /** Nothing but a password message will do. */
+  get waitsForPassword(): boolean {
+    return this.#owed > 0;
+  }
+
+  /** One has gone to the engine as it is. */
+  passwordSent(): void {
+    this.#owed--;
+  }
+
   /** A whole PasswordMessage. */
   takePassword(frame: Buffer): void {
     this.#asked = false;
+    this.#owed--;
     const end = frame.indexOf(0, 5);
     this.#exchange = new ScramExchange(Buffer.from(frame.subarray(5, end === -1 ? frame.length : end)));
     this.#ends.toEngine(this.#exchange.first());
@@ -61,9 +74,13 @@ export class Login implements AnswerReader {
         return frame;
       case AUTHENTICATION.sasl:
         this.#proving = true;
+        this.#owed++;
         return this.#offer(data().split('\0').filter(Boolean));
       case AUTHENTICATION.saslContinue:
-        if (this.#exchange === undefined) return frame;
+        if (this.#exchange === undefined) {
+          this.#owed++;
+          return frame;
+        }
         this.#exchange.respond(data()).then(this.#ends.toEngine, this.#ends.fail);
         return undefined;
       case AUTHENTICATION.saslFinal:
@@ -72,6 +89,7 @@ export class Login implements AnswerReader {
         return undefined;
       default:
         this.#proving = true;
+        this.#owed++;
         return frame;
     }
   }

@@ -102,6 +102,8 @@ export class Session implements Exchange {
     this.#backend.on('end', () => this.#onBackendEnd());
     this.#backend.on('close', () => this.#onBackendEnd());
     if (early.length > 0) this.#fromClient.push(early);
+    // It may have said so while the backend was fetched.
+    if (this.#client.readableEnded) this.#onClientEnd();
     this.#backend.resume();
     this.#goOn();
   }
@@ -216,6 +218,8 @@ export class Session implements Exchange {
     }
     this.ledger.answered(type);
     if (type === BACKEND.readyForQuery && this.#closing) this.closeWhenIdle();
+    // What the client has sent too early is judged by it, but not before the client has got it.
+    if (type === BACKEND.authentication) setImmediate(() => this.#goOn());
   }
 
   #onReady(status: number): void {
@@ -254,6 +258,10 @@ export class Session implements Exchange {
   #onClientEnd(): void {
     this.#clientEnded = true;
     this.#guard(() => this.#readClient());
+    if (!this.#fromClient.waiting || this.#backend.destroyed) return;
+    // What it has sent may be carried out, but nobody waits for ever for a client that will send no more.
+    const timer = setTimeout(() => this.#backend.destroy(), LAST_BYTES_MS);
+    this.#backend.once('close', () => clearTimeout(timer));
   }
 
   #onBackendEnd(): void {
