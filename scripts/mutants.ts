@@ -61,7 +61,7 @@ async function copyTree(to: string): Promise<void> {
 
 /** Undefined: it compiles. */
 async function typeErrors(tree: string): Promise<string | undefined> {
-  const arguments_ = ['-p', 'tsconfig.json', '--noEmit', '--incremental', '--tsBuildInfoFile', '.types'];
+  const arguments_ = ['-p', 'tsconfig.build.json', '--noEmit', '--incremental', '--tsBuildInfoFile', '.types'];
   try {
     await run(join(root, 'node_modules/.bin/tsc'), arguments_, {cwd: tree, maxBuffer: 2 ** 26});
     return undefined;

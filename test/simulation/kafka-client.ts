@@ -140,6 +140,8 @@ export class ModelProducer implements TransactionalProducer {
   #adding: Promise<void> | undefined;
   #sendPlanned = false;
   #flushed: (() => void)[] = [];
+  #closing = false;
+  /** Nothing is sent any more. */
   #closed = false;
 
   constructor(options: ModelClientOptions, timeouts: KafkaTimeouts, batchBytes: number) {
@@ -261,8 +263,9 @@ export class ModelProducer implements TransactionalProducer {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing = true;
     while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
+    this.#closed = true;
   }
 
   #connection(): Connection {
@@ -285,7 +288,7 @@ export class ModelProducer implements TransactionalProducer {
   }
 
   #call<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(new Error('the producer is being closed'));
+    if (this.#closing) return Promise.reject(new Error('the producer is being closed'));
     const call = (async () => work())();
     this.#calls.add(call);
     const forget = (): void => void this.#calls.delete(call);
