@@ -89,6 +89,19 @@ export class BareConnection implements AsyncDisposable {
   }
 }
 
+const derived = new Map<string, Buffer>();
+
+/** Dear, and the same at each login of a role. */
+function saltedPassword(password: string, salt: string, rounds: number): Buffer {
+  const key = `${rounds} ${salt} ${password}`;
+  let salted = derived.get(key);
+  if (salted === undefined) {
+    salted = pbkdf2Sync(password, Buffer.from(salt, 'base64'), rounds, 32, 'sha256');
+    derived.set(key, salted);
+  }
+  return salted;
+}
+
 /** Start-up and SCRAM-SHA-256 (RFC 7677), in any version of the protocol. Returns everything up to ReadyForQuery. */
 export async function scramLogin(
   connection: BareConnection,
@@ -113,7 +126,7 @@ export async function scramLogin(
 
   const challenge = (await connection.message())!.body.toString('latin1', 4);
   const [, serverNonce, salt, rounds] = /^r=(.*),s=(.*),i=(\d+)$/.exec(challenge)!;
-  const salted = pbkdf2Sync(password, Buffer.from(salt, 'base64'), Number(rounds), 32, 'sha256');
+  const salted = saltedPassword(password, salt, Number(rounds));
   const clientKey = createHmac('sha256', salted).update('Client Key').digest();
   const last = `c=biws,r=${serverNonce}`;
   const signature = createHmac('sha256', createHash('sha256').update(clientKey).digest())
