@@ -1,3 +1,6 @@
+import {renderOptionsPage, type Options} from '../../src/base/options.ts';
+import * as commandOptions from '../../src/cli/command-options.ts';
+import {METRICS, type MetricDescription} from '../../src/console/metric-table.ts';
 import {KIND_NAMES, type OptionDescription, type OptionTable} from '../../src/sql/options/describe.ts';
 import {CLUSTER_OPTIONS} from '../../src/sql/options/cluster.ts';
 import {CONNECTION_WITH_OPTIONS, KAFKA_CONNECTION_OPTIONS} from '../../src/sql/options/connection.ts';
@@ -22,12 +25,31 @@ export const REFERENCE: Readonly<Record<string, () => string>> = {
         text,
       ]),
     ),
+  metrics: () =>
+    table(
+      ['Metric', 'Type', 'Labels', 'Meaning'],
+      Object.entries<MetricDescription>(METRICS).map(([name, {type, labels, help}]) => [
+        `\`${name}\``,
+        type,
+        labels.map(label => `\`${label}\``).join(', '),
+        help,
+      ]),
+    ),
+  'command line options': () =>
+    Object.entries<Options>(commandOptions)
+      .map(([name, options]) => `## sluice ${commandOf(name)}\n\n${renderOptionsPage(options).trimEnd()}`)
+      .join('\n\n'),
   'error codes': () =>
     table(
       ['Code', 'When', 'What to do'],
       allErrorCodes().map(([code, ...rest]) => [`\`${code}\``, ...rest]),
     ),
 };
+
+/** `START_OPTIONS` → `start` */
+export function commandOf(name: string): string {
+  return name.replace(/_OPTIONS$/, '').toLowerCase();
+}
 
 function optionTable(options: OptionTable): string {
   const rows = Object.entries(options).map(([name, option]) => [
