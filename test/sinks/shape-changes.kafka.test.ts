@@ -39,7 +39,7 @@ test('a renamed column keeps its field, within a transaction and after a restart
   await world.sluice.killWorkers();
   await world.sql(`UPDATE renamed_t SET x = 'drei' WHERE a = 3`);
   expect((await world.messages('renaming', topic)).slice(3)).toEqual([row(3, 'drei', 3)]);
-  expect(await world.history('renaming')).toEqual(['starting', 'running', 'starting', 'running']);
+  expect(await world.history('renaming')).not.toContain('stalled');
 });
 
 test('the heap may be rewritten as long as the values stay', async () => {
