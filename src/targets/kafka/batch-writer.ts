@@ -5,8 +5,9 @@ import {seahashMod} from '../../formats/seahash.ts';
 import {Transient} from '../../sinks/errors.ts';
 import type {ChangeBatch, LogicalTime, WrittenSoFar} from '../../sinks/target.ts';
 import type {RowShape} from '../../types/relation.ts';
-import type {MessageHeader, TransactionalProducer} from './client.ts';
-import {MessageBytes, MessageEncoder} from './message-encoder.ts';
+import type {TransactionalProducer} from './client.ts';
+import {MessageBatch} from './message-batch.ts';
+import {MessageEncoder} from './message-encoder.ts';
 
 const TIMESTAMP_HEADER = 'materialize-timestamp';
 
@@ -22,7 +23,7 @@ export interface MessageSize {
 
 export interface BatchWriterOptions {
   readonly sink: SinkDefinition;
-  readonly producer: Pick<TransactionalProducer, 'produce'>;
+  readonly producer: Pick<TransactionalProducer, 'produce' | 'produceBatch'>;
   readonly partitions: number;
   readonly clock: Clock;
 }
@@ -33,18 +34,14 @@ export class BatchWriter {
   partitions: number;
   readonly #options: BatchWriterOptions;
   readonly #topic: string;
-  readonly #key = new MessageBytes();
-  readonly #value = new MessageBytes();
+  /** Encoded messages that the client has not got yet. Empty between two writes. */
+  readonly #out = new MessageBatch();
   readonly #encoders = new WeakMap<RowShape, MessageEncoder>();
-  #headers: MessageHeader[] = [];
   #headerTime: LogicalTime | undefined;
-  #headerBytes = 0;
   #sinceTurn = 0;
-  #queueFull = false;
   #stopped = false;
   #messages = 0;
   #bytes = 0;
-  #currentBytes = 0;
   #largest: MessageSize = {bytes: 0, key: undefined};
 
   constructor(options: BatchWriterOptions) {
@@ -74,14 +71,14 @@ export class BatchWriter {
   /** Throws what the client throws, or rejects with it; then the transaction must not be committed. */
   write(batch: ChangeBatch): Promise<void> | undefined {
     const at = this.#push(batch, 0);
-    if (at < batch.count || this.#sinceTurn >= TURN_AFTER) return this.#drain(batch, at);
+    if (at < batch.count || this.#out.left > 0 || this.#sinceTurn >= TURN_AFTER) return this.#drain(batch, at);
     crashPoint('kafka-after-produce');
     return undefined;
   }
 
   /** What `write` was about to hand over when it threw. */
   get current(): MessageSize {
-    return {bytes: this.#currentBytes, key: this.#keyText()};
+    return this.#sizeOf(this.#out.sent);
   }
 
   async #drain(batch: ChangeBatch, from: number): Promise<void> {
@@ -89,11 +86,11 @@ export class BatchWriter {
     let at = from;
     do {
       // A full queue empties by itself while the broker takes messages: that is the back-pressure.
-      await (this.#queueFull ? clock.sleep(1) : clock.turn());
+      await (this.#out.left > 0 ? clock.sleep(1) : clock.turn());
       if (this.#stopped) throw new Transient('the target was closed while it was writing');
       this.#sinceTurn = 0;
-      at = this.#push(batch, at);
-    } while (at < batch.count);
+      if (this.#send()) at = this.#push(batch, at);
+    } while (at < batch.count || this.#out.left > 0);
     crashPoint('kafka-after-produce');
   }
 
@@ -101,52 +98,69 @@ export class BatchWriter {
   #push(batch: ChangeBatch, from: number): number {
     const {bytes, before, after} = batch;
     const encoder = this.#encoderFor(batch.shape);
-    const hasKey = this.#options.sink.key !== undefined;
-    const {producer} = this.#options;
-    this.#useHeaders(batch.time);
-    this.#queueFull = false;
+    const out = this.#out;
+    this.#useHeader(batch.time);
     const end = Math.min(batch.count, from + TURN_AFTER - this.#sinceTurn);
     let at = from;
     for (; at < end; at++) {
-      const value = encoder.encode(bytes, before[at], after[at]) ? this.#value.view() : null;
-      const key = hasKey ? this.#key.view() : null;
-      const partition = key === null ? 0 : seahashMod(key, 0, key.length, this.partitions);
-      this.#currentBytes = (key === null ? 0 : key.length) + (value === null ? 0 : value.length);
-      if (!producer.produce(this.#topic, partition, value, key, this.#headers)) {
-        this.#queueFull = true;
-        break;
-      }
-      this.#count(this.#currentBytes);
+      if (out.isFull && !this.#send()) break;
+      const valueAt = encoder.encode(bytes, before[at], after[at], out.out);
+      const {keyAt, keyLength} = encoder;
+      const partition = keyLength < 0 ? 0 : seahashMod(out.out.buf, keyAt, keyAt + keyLength, this.partitions);
+      out.add(partition, keyAt, keyLength, Math.max(0, valueAt), valueAt >= 0);
     }
+    this.#send();
     this.#sinceTurn += at - from;
     return at;
   }
 
-  #count(bytes: number): void {
-    this.#messages++;
-    this.#bytes += bytes + this.#headerBytes;
-    if (bytes > this.#largest.bytes) this.#largest = {bytes, key: this.#keyText()};
+  /** False: the client has no room for all of it. */
+  #send(): boolean {
+    const {producer} = this.#options;
+    const out = this.#out;
+    const from = out.sent;
+    try {
+      if (producer.produceBatch !== undefined) producer.produceBatch(this.#topic, out);
+      else while (out.left > 0 && out.produce(producer, this.#topic, out.sent)) out.sent++;
+    } finally {
+      this.#count(from, out.sent);
+    }
+    if (out.left > 0) return false;
+    out.clear();
+    return true;
   }
 
-  #keyText(): string | undefined {
-    return this.#options.sink.key === undefined ? undefined : this.#key.view().toString('utf8');
+  #count(from: number, to: number): void {
+    const out = this.#out;
+    let largest = this.#largest.bytes;
+    let which = -1;
+    for (let message = from; message < to; message++) {
+      const bytes = out.size(message);
+      this.#bytes += bytes + out.headerBytes;
+      if (bytes <= largest) continue;
+      largest = bytes;
+      which = message;
+    }
+    this.#messages += to - from;
+    if (which !== -1) this.#largest = this.#sizeOf(which);
+  }
+
+  #sizeOf(message: number): MessageSize {
+    return {bytes: this.#out.size(message), key: this.#out.key(message)?.toString('utf8')};
   }
 
   #encoderFor(shape: RowShape): MessageEncoder {
     let encoder = this.#encoders.get(shape);
     if (encoder === undefined) {
-      encoder = new MessageEncoder(shape, this.#options.sink, this.#key, this.#value);
+      encoder = new MessageEncoder(shape, this.#options.sink);
       this.#encoders.set(shape, encoder);
     }
     return encoder;
   }
 
-  /** One array for all messages of a time: a new one for each would cost as much as the encoding. */
-  #useHeaders(time: LogicalTime): void {
+  #useHeader(time: LogicalTime): void {
     if (time === this.#headerTime) return;
-    const text = String(time);
     this.#headerTime = time;
-    this.#headers = [{[TIMESTAMP_HEADER]: Buffer.from(text)}];
-    this.#headerBytes = TIMESTAMP_HEADER.length + text.length;
+    this.#out.setHeader(TIMESTAMP_HEADER, String(time));
   }
 }

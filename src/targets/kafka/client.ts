@@ -1,3 +1,5 @@
+import type {MessageBatch} from './message-batch.ts';
+
 /**
  * What the target asks of a Kafka client, as promises. One implementation drives librdkafka; a model of a broker is to be
  * another. Everything here rejects or throws with `KafkaError` (kafka-errors.ts), unclassified.
@@ -53,6 +55,11 @@ export interface TransactionalProducer {
     key: Buffer | null,
     headers: readonly MessageHeader[] | undefined,
   ): boolean;
+  /**
+   * Goes on with a batch: counts `sent` up as far as the queue has room. Like calls of `produce`, only cheaper; undefined where
+   * the client has nothing cheaper.
+   */
+  readonly produceBatch?: ((topic: string, batch: MessageBatch) => void) | undefined;
   commit(): Promise<void>;
   abort(): Promise<void>;
   /** Why `produce` is refused in the current transaction: the error that happened in the background. Changes nothing. */

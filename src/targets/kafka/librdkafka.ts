@@ -47,4 +47,4 @@ export class ClientEvents {
 }
 
 // A CommonJS module whose exports are computed: named imports would find nothing.
-export const {Producer, KafkaConsumer, AdminClient, IsolationLevel, OffsetSpec} = kafka;
+export const {Producer, KafkaConsumer, AdminClient, IsolationLevel, OffsetSpec, features} = kafka;

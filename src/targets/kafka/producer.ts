@@ -10,6 +10,8 @@ import type {Logger} from 'pino';
 import type {KafkaTimeouts} from './client-config.ts';
 import type {MessageHeader, NewTopic, OffsetRange, TopicDescription, TransactionalProducer} from './client.ts';
 import {CODE, isKafkaError} from './kafka-errors.ts';
+import type {MessageBatch} from './message-batch.ts';
+import {NativeProduce} from './native-produce.ts';
 import {AdminClient, ClientEvents, IsolationLevel, OffsetSpec, Producer, promised, type Done} from './librdkafka.ts';
 
 /**
@@ -20,11 +22,13 @@ export class LibrdkafkaProducer implements TransactionalProducer {
   readonly #handle: RdProducer;
   readonly #admin: IAdminClient;
   readonly #timeouts: KafkaTimeouts;
+  readonly produceBatch: ((topic: string, batch: MessageBatch) => void) | undefined;
   readonly #calls = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
-  private constructor(handle: RdProducer, timeouts: KafkaTimeouts) {
+  private constructor(handle: RdProducer, timeouts: KafkaTimeouts, native: NativeProduce | undefined) {
     this.#handle = handle;
+    this.produceBatch = native === undefined ? undefined : (topic, batch) => this.#produceBatch(native, topic, batch);
     this.#timeouts = timeouts;
     this.#admin = AdminClient.createFrom(handle);
   }
@@ -36,7 +40,8 @@ export class LibrdkafkaProducer implements TransactionalProducer {
     timeouts: KafkaTimeouts,
     log: Logger,
   ): Promise<LibrdkafkaProducer> {
-    const handle = new Producer({...config});
+    const native = NativeProduce.create();
+    const handle = new Producer({...native?.config, ...config});
     const events = new ClientEvents(handle, log);
     try {
       // On failure it disconnects by itself before it calls back.
@@ -46,7 +51,7 @@ export class LibrdkafkaProducer implements TransactionalProducer {
     }
     // Delivery reports that nobody collects would fill the queue.
     handle.setPollInBackground(true);
-    return new LibrdkafkaProducer(handle, timeouts);
+    return new LibrdkafkaProducer(handle, timeouts, native);
   }
 
   initTransactions(): Promise<void> {
@@ -71,6 +76,15 @@ export class LibrdkafkaProducer implements TransactionalProducer {
     } catch (error) {
       if (isKafkaError(error) && error.code === CODE.QUEUE_FULL) return false;
       throw error;
+    }
+  }
+
+  #produceBatch(native: NativeProduce, topic: string, batch: MessageBatch): void {
+    while (batch.left > 0) {
+      batch.sent += native.produce(topic, batch);
+      // What it was refused for, the client's own call knows: a full queue, an error, or nothing that still holds.
+      if (batch.left === 0 || !batch.produce(this, topic, batch.sent)) return;
+      batch.sent++;
     }
   }
 

@@ -1,0 +1,114 @@
+import {expect, test, vi} from 'vitest';
+import {DEFAULT_TIMEOUTS, producerConfig} from '../../../src/targets/kafka/client-config.ts';
+import {MessageBatch} from '../../../src/targets/kafka/message-batch.ts';
+import {LibrdkafkaProducer} from '../../../src/targets/kafka/producer.ts';
+import {createTopic, freshTopicName, kafkaAddress, readTopic} from '../../setup/kafka.ts';
+import {KafkaWorld, log} from './world.ts';
+
+async function connect(topic: string): Promise<LibrdkafkaProducer> {
+  const {connection} = new KafkaWorld().definition.target;
+  const id = freshTopicName('native');
+  const ids = {clientId: id, transactionalId: id, progressGroupId: id};
+  const config = producerConfig({
+    connection: {...connection, brokers: [kafkaAddress()]},
+    ids,
+    compression: 'lz4',
+    batchBytes: 1_000_000,
+    timeouts: DEFAULT_TIMEOUTS,
+  });
+  const producer = await LibrdkafkaProducer.connect(config, topic, DEFAULT_TIMEOUTS, log);
+  await producer.initTransactions();
+  await producer.begin();
+  return producer;
+}
+
+/** What is odd about it: keys and values that are missing, empty, not text, or longer than a buffer. */
+const MESSAGES: readonly {partition: number; key: Buffer | null; value: Buffer | null}[] = [
+  {partition: 0, key: Buffer.from('k'), value: Buffer.from('v')},
+  {partition: 1, key: Buffer.from('gone'), value: null},
+  {partition: 2, key: null, value: Buffer.from('no key')},
+  {partition: 2, key: Buffer.alloc(0), value: Buffer.alloc(0)},
+  {partition: 0, key: Buffer.from([0, 1, 2, 0xff]), value: Buffer.from([0, 0xfe, 0])},
+  {partition: 1, key: Buffer.from('large'), value: Buffer.alloc(700_000, 'x')},
+  {partition: 0, key: Buffer.from('k'), value: Buffer.from('w')},
+];
+
+function filled(messages = MESSAGES): MessageBatch {
+  const batch = new MessageBatch();
+  batch.setHeader('materialize-timestamp', '1720032185312');
+  for (const {partition, key, value} of messages) {
+    const {out} = batch;
+    const keyAt = out.at;
+    if (key !== null) out.bytes(key, 0, key.length);
+    const valueAt = out.at;
+    if (value !== null) out.bytes(value, 0, value.length);
+    batch.add(partition, keyAt, key === null ? -1 : key.length, valueAt, value !== null);
+  }
+  return batch;
+}
+
+const text = (bytes: Buffer | null): string | undefined => bytes?.toString('latin1');
+
+test('the addon is there, and what goes through it arrives as what goes one by one', async () => {
+  const topic = await createTopic({partitions: 3});
+  const producer = await connect(topic);
+  const batch = filled();
+  const single = vi.spyOn(batch, 'produce');
+  producer.produceBatch!(topic, batch);
+  expect(batch.left).toBe(0);
+  expect(single).not.toHaveBeenCalled();
+  for (let message = 0; message < batch.count; message++) expect(batch.produce(producer, topic, message)).toBe(true);
+  await producer.commit();
+  await producer.close();
+
+  const records = await readTopic(topic);
+  const told = records.map(({partition, key, value, headers}) => ({
+    partition,
+    key: text(key),
+    value: text(value),
+    headers,
+  }));
+  const headers = [{name: 'materialize-timestamp', value: Buffer.from('1720032185312')}];
+  const expected = [0, 1, 2].flatMap(partition => {
+    const once = MESSAGES.filter(message => message.partition === partition).map(({key, value}) => ({
+      partition,
+      key: text(key),
+      value: text(value),
+      headers,
+    }));
+    return [...once, ...once];
+  });
+  expect(told).toEqual(expected);
+});
+
+test('a message that is refused throws what its own call throws, and the ones before it are taken', async () => {
+  const topic = await createTopic({partitions: 3});
+  const producer = await connect(topic);
+  const batch = filled([MESSAGES[0], MESSAGES[1], {partition: 7, key: null, value: null}, MESSAGES[0]]);
+  expect(() => producer.produceBatch!(topic, batch)).toThrow(expect.objectContaining({code: -190}));
+  expect(batch.sent).toBe(2);
+  await producer.abort();
+  await producer.close();
+});
+
+test('a producer that is closed refuses', async () => {
+  const topic = await createTopic({partitions: 3});
+  const producer = await connect(topic);
+  await producer.close();
+  expect(() => producer.produceBatch!(topic, filled())).toThrow('not connected');
+});
+
+test('two producers in one process do not take each other for the other', async () => {
+  const topics = [await createTopic({partitions: 3}), await createTopic({partitions: 3})];
+  const producers = await Promise.all(topics.map(connect));
+  for (const [at, producer] of producers.entries()) {
+    const batch = filled();
+    producer.produceBatch!(topics[at], batch);
+    expect(batch.left).toBe(0);
+  }
+  await producers[0].abort();
+  await producers[1].commit();
+  await Promise.all(producers.map(producer => producer.close()));
+  expect(await readTopic(topics[0])).toEqual([]);
+  expect((await readTopic(topics[1])).length).toBe(MESSAGES.length);
+});
