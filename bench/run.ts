@@ -7,10 +7,11 @@
 import {parseArgs} from 'node:util';
 import type {Benchmark} from './benchmark.ts';
 import {catchUp} from './catch-up.ts';
+import {gateway} from './gateway.ts';
 import {keepResult} from './result.ts';
 import {snapshot} from './snapshot.ts';
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = {'catch-up': catchUp, snapshot};
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {'catch-up': catchUp, snapshot, gateway};
 
 const {values, positionals} = parseArgs({
   allowPositionals: true,

@@ -116,6 +116,8 @@ test.each([
   ['select 1', true],
   ['\n BEGIN ; ;\n', true],
   ['SELECT 1; SELECT 2', false],
+  ['SELECT 1 CREATE sEcReT s', false],
+  ['SELECT secre', true],
   ["SELECT ';'", false],
   ['selecting', false],
   ['SELECT 1 create secret s', false],
