@@ -171,10 +171,31 @@ export class StreamHost {
 
   /** One connection of the stream, from the choice of its start to its end. */
   async #readOnce(): Promise<void> {
-    const {source, log} = this.#options;
     this.#restartWanted = false;
     const joined = this.#joined.splice(0);
-    const intakes = [...this.#intakes];
+    const stream = await this.#open([...this.#intakes]).catch((error: unknown) => {
+      // They still wait: for the next attempt, or to hear that there is none.
+      this.#joined.unshift(...joined);
+      throw error;
+    });
+    this.#stream = stream;
+    for (const resolve of joined) resolve();
+    try {
+      if (this.#restartWanted || this.#closed) await stream.close();
+      await stream.ended;
+    } catch (error) {
+      if (!(error instanceof Leave)) throw error;
+    } finally {
+      this.#stream = undefined;
+      this.#router = undefined;
+      await stream.close();
+      this.#dropTorn();
+    }
+  }
+
+  /** Opens the stream where the one of these that is furthest behind needs it. */
+  async #open(intakes: readonly SinkIntake[]): Promise<OpenStream> {
+    const {source, log} = this.#options;
     const lowest = intakes.map(intake => intake.receivedLsn).reduce((a, b) => (a < b ? a : b));
     const start = await source.chooseStart(lowest);
     const router = new Router(
@@ -196,24 +217,9 @@ export class StreamHost {
     for (const intake of intakes) router.attach(intake);
     this.#router = router;
     this.#paused = false;
-    const stream = await source.open(start.endLsn, router).catch((error: unknown) => {
-      this.#joined.push(...joined);
-      throw error;
-    });
-    this.#stream = stream;
+    const stream = await source.open(start.endLsn, router);
     log.info({start: formatLsn(start.endLsn), sinks: intakes.length}, 'reading the change stream');
-    for (const resolve of joined) resolve();
-    try {
-      if (this.#restartWanted || this.#closed) await stream.close();
-      await stream.ended;
-    } catch (error) {
-      if (!(error instanceof Leave)) throw error;
-    } finally {
-      this.#stream = undefined;
-      this.#router = undefined;
-      await stream.close();
-      this.#dropTorn();
-    }
+    return stream;
   }
 
   /** An intake that holds a part of a transaction cannot give it back, and the next stream sends the transaction again. */
