@@ -84,7 +84,7 @@ export async function simulate(scenario: Scenario, withTrace = false): Promise<O
     broker,
     postgres,
     oracle,
-    log: silent,
+    log: withTrace ? pino({base: null, timestamp: false}, {write: line => void lines.push(`  ${line}`)}) : silent,
     sinks,
     lease: {lock: undefined, owner: undefined, expiresAt: 0},
     workers: new Set(),
