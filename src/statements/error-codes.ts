@@ -140,7 +140,8 @@ export const STALL_ERRORS = {
     remedy: AGAIN,
   },
   SL014: {
-    explanation: 'The progress in the target is ahead of PostgreSQL: an older backup was restored.',
+    explanation:
+      'The progress in the target is ahead of PostgreSQL, or of a worker that it does not know: an older backup was restored.',
     remedy: AGAIN,
   },
   SL020: {explanation: 'The replication slot of the cluster was dropped.', remedy: AGAIN},

@@ -66,7 +66,8 @@ const LISTS: Record<ListedKind, (statement: ShowList) => List> = {
   clusterReplicas: () => ({
     columns: ['cluster', 'replica', 'size', 'ready', 'comment'],
     from:
-      `SELECT c.name AS cluster, o.name AS replica, o.size, true AS ready, ''::text AS comment ` +
+      `SELECT c.name AS cluster, o.name AS replica, o.size, ` +
+      `EXISTS (SELECT 1 FROM mz_internal.mz_cluster_replica_statuses t WHERE t.replica_id = o.id AND t.status = 'online') AS ready, ''::text AS comment ` +
       'FROM mz_catalog.mz_cluster_replicas o JOIN mz_catalog.mz_clusters c ON c.id = o.cluster_id',
   }),
   objects: statement => inSchema(statement, 'mz_objects', ['type'], 'o.type', 'o.type', NO_ARRAY_TYPES),
@@ -169,8 +170,19 @@ function schemaOid(from: Name | undefined): string {
   return `${quoteText(quoteName(from.parts.at(-1)!))}::pg_catalog.regnamespace::oid`;
 }
 
-const relationOid = (name: Name): string =>
-  `${quoteText(name.parts.map(quoteName).join('.'))}::pg_catalog.regclass::oid`;
+/** Of objects of ours it says what they are, instead of that there is no such relation. */
+function relationOid(name: Name): string {
+  const quoted = quoteText(name.parts.map(quoteName).join('.'));
+  const schema = name.parts.length > 1 ? `s.name = ${quoteText(name.parts.at(-2)!)}` : IN_PATH;
+  const wrong =
+    `(SELECT mz_internal.raise_error('42809', pg_catalog.format('%s is a %s and so does not have columns', o.name, o.type), NULL, NULL)::text::oid ` +
+    `FROM mz_catalog.mz_objects o JOIN mz_catalog.mz_schemas s ON s.id = o.schema_id ` +
+    `WHERE o.name = ${quoteText(name.parts.at(-1)!)} AND o.type IN ('connection', 'secret', 'sink') AND ${schema} LIMIT 1)`;
+  const missing = `mz_internal.raise_error('42P01', ${quoteText(`relation "${dotted(name)}" does not exist`)}, NULL, NULL)::text::oid`;
+  return `COALESCE(pg_catalog.to_regclass(${quoted})::oid, ${wrong}, ${missing})`;
+}
+
+const IN_PATH = 's.name = ANY (pg_catalog.current_schemas(true)::text[])';
 
 const inDatabaseOf = (from: Name | undefined): string => (from?.parts.length === 2 ? inDatabase(from.parts[0]) : '');
 

@@ -46,6 +46,14 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     for (const line of lines) await read(`TABLE ${line.slice(0, line.indexOf(':'))}`);
   });
 
+  test('text is of the default collation, so that it mixes with everything else', async () => {
+    const other = await world.rows(
+      `SELECT attrelid::regclass || '.' || attname AS column FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+       WHERE c.relnamespace IN ('mz_catalog'::regnamespace, 'mz_internal'::regnamespace) AND attcollation NOT IN (0, 100) ORDER BY 1`,
+    );
+    expect(other.map(({column}) => column)).toEqual([]);
+  });
+
   test('objects of PostgreSQL and ours, joined as clients join them', async () => {
     const objects = await read(
       `SELECT o.name, o.type, s.name AS schema, d.name AS database, r.name AS owner

@@ -88,6 +88,23 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     expect(columns[0].type).toMatchObject({kind: 'base', name: '???'});
   });
 
+  test('writers: whoever may have written the progress is known, nobody else', async () => {
+    const writers = async () =>
+      (await world.rows('SELECT writers FROM mz_sluice.sink_state WHERE sink = $1', [sink]))[0];
+    expect(await catalog.acceptWriter(sink, 'a', 'b')).toBe(false);
+    for (let i = 0; i < 120; i++) await catalog.noteWriter(sink, `w${i}`);
+    await catalog.noteWriter(sink, 'a');
+    await catalog.noteWriter(sink, 'a');
+    expect((await writers())['writers']).toHaveLength(100);
+    expect(await catalog.acceptWriter(sink, 'a', 'b')).toBe(true);
+    expect(await writers()).toEqual({writers: ['a', 'b']});
+    expect(await catalog.acceptWriter(sink, 'w119', 'c')).toBe(false);
+    expect(await catalog.acceptWriter(sink, undefined, 'c')).toBe(true);
+    expect(await writers()).toEqual({writers: ['c']});
+    await catalog.disownWriters(sink);
+    expect(await catalog.acceptWriter(sink, 'c', 'd')).toBe(false);
+  });
+
   test('statuses: repeats are one row, a paused cluster says so, old rows go', async () => {
     expect(await status()).toEqual([{status: 'created', error: null, details: null}]);
     const stalled = {sink, status: 'stalled', error: 'no broker', details: {hints: ['Wait.'], retrying: true}} as const;

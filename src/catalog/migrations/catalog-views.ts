@@ -19,9 +19,14 @@ CREATE DOMAIN mz_catalog.mz_aclitem AS text;
 CREATE FUNCTION mz_sluice.role_id(role oid) RETURNS text LANGUAGE sql IMMUTABLE
 RETURN CASE WHEN role = 0 THEN 'p' WHEN role < 16384 THEN 's' || role ELSE 'u' || role END;
 
-CREATE FUNCTION mz_sluice.schema_id(schema oid, schema_name name) RETURNS text LANGUAGE sql IMMUTABLE
-RETURN CASE WHEN starts_with(schema_name::text, 'pg_') OR schema_name IN ('information_schema', 'mz_catalog', 'mz_internal', 'mz_sluice')
-  THEN 's' ELSE 'u' END || schema;
+-- Of the name it takes nothing but the answer: the collation of names is "C", and clients mix ids with text of the default one. For the
+-- same reason names and whatever else PostgreSQL's catalog has in "C" get the default collation below.
+CREATE FUNCTION mz_sluice.schema_id(schema oid) RETURNS text LANGUAGE sql STABLE
+RETURN (
+  SELECT CASE WHEN starts_with(nspname::text, 'pg_') OR nspname IN ('information_schema', 'mz_catalog', 'mz_internal', 'mz_sluice')
+    THEN 's' ELSE 'u' END || oid
+  FROM pg_namespace WHERE oid = schema
+);
 
 -- grantee=letters/grantor. On an anchor REFERENCES stands for USAGE, TRIGGER for CREATE.
 CREATE FUNCTION mz_sluice.acl(acl aclitem[], kind text, owner oid) RETURNS mz_catalog.mz_aclitem[] LANGUAGE sql STABLE
@@ -43,15 +48,15 @@ RETURN (
 
 -- Relations of PostgreSQL, without our private ones.
 CREATE VIEW mz_sluice.relation AS
-SELECT c.oid, mz_sluice.schema_id(n.oid, n.nspname) AS schema_id, c.relname::text AS name, mz_sluice.role_id(c.relowner) AS owner_id,
-  left(mz_sluice.schema_id(n.oid, n.nspname), 1) || c.oid AS id, n.nspname, c.relkind, c.relowner, c.relacl,
+SELECT c.oid, mz_sluice.schema_id(n.oid) AS schema_id, c.relname::text COLLATE "default" AS name, mz_sluice.role_id(c.relowner) AS owner_id,
+  left(mz_sluice.schema_id(n.oid), 1) || c.oid AS id, n.nspname, c.relkind, c.relowner, c.relacl,
   CASE WHEN c.relkind IN ('r', 'p', 'f') THEN 'table' WHEN c.relkind = 'v' THEN 'view' WHEN c.relkind = 'm' THEN 'materialized-view' ELSE 'index' END AS type
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'i', 'I') AND n.nspname <> 'mz_sluice' AND NOT starts_with(n.nspname::text, 'pg_toast');
 
 -- Items of ours, as far as they exist.
 CREATE VIEW mz_sluice.live_item AS
-SELECT i.id, i.kind, i.anchor AS oid, mz_sluice.schema_id(n.oid, n.nspname) AS schema_id, n.nspname, i.name, mz_sluice.role_id(a.relowner) AS owner_id,
+SELECT i.id, i.kind, i.anchor AS oid, mz_sluice.schema_id(n.oid) AS schema_id, n.nspname, i.name, mz_sluice.role_id(a.relowner) AS owner_id,
   mz_sluice.acl(a.relacl, 'item', a.relowner) AS privileges, i.definition, i.create_sql
 FROM mz_sluice.item i JOIN pg_class a ON a.oid = i.anchor JOIN pg_namespace n ON n.oid = i.schema;
 
@@ -60,17 +65,17 @@ SELECT c.id, c.anchor, c.name, c.size, c.replication_factor, c.managed, a.relown
 FROM mz_sluice.cluster c JOIN pg_class a ON a.oid = c.anchor;
 
 CREATE VIEW mz_catalog.mz_databases AS
-SELECT 'u' || oid AS id, oid, datname::text AS name, mz_sluice.role_id(datdba) AS owner_id, mz_sluice.acl(datacl, 'database', datdba) AS privileges
+SELECT 'u' || oid AS id, oid, datname::text COLLATE "default" AS name, mz_sluice.role_id(datdba) AS owner_id, mz_sluice.acl(datacl, 'database', datdba) AS privileges
 FROM pg_database WHERE NOT datistemplate;
 
 CREATE VIEW mz_catalog.mz_schemas AS
 SELECT s.id, n.oid, CASE WHEN starts_with(s.id, 'u') THEN (SELECT 'u' || d.oid FROM pg_database d WHERE d.datname = current_database()) END AS database_id,
-  n.nspname::text AS name, mz_sluice.role_id(n.nspowner) AS owner_id, mz_sluice.acl(n.nspacl, 'schema', n.nspowner) AS privileges
-FROM pg_namespace n, LATERAL (SELECT mz_sluice.schema_id(n.oid, n.nspname) AS id) AS s
+  n.nspname::text COLLATE "default" AS name, mz_sluice.role_id(n.nspowner) AS owner_id, mz_sluice.acl(n.nspacl, 'schema', n.nspowner) AS privileges
+FROM pg_namespace n, LATERAL (SELECT mz_sluice.schema_id(n.oid) AS id) AS s
 WHERE n.nspname <> 'mz_sluice' AND NOT starts_with(n.nspname::text, 'pg_toast') AND NOT starts_with(n.nspname::text, 'pg_temp');
 
 CREATE VIEW mz_catalog.mz_roles AS
-SELECT mz_sluice.role_id(oid) AS id, oid, rolname::text AS name, rolinherit AS inherit, rolcanlogin, rolsuper, NULL::text AS autoprovisionsource
+SELECT mz_sluice.role_id(oid) AS id, oid, rolname::text COLLATE "default" AS name, rolinherit AS inherit, rolcanlogin, rolsuper, NULL::text AS autoprovisionsource
 FROM pg_roles;
 
 CREATE VIEW mz_catalog.mz_relations AS
@@ -84,13 +89,13 @@ FROM mz_sluice.relation WHERE type = 'table';
 
 CREATE VIEW mz_catalog.mz_views AS
 SELECT id, oid, schema_id, name, pg_get_viewdef(oid) AS definition, owner_id, mz_sluice.acl(relacl, 'table', relowner) AS privileges,
-  format('CREATE VIEW %I.%I.%I AS %s', current_database(), nspname, name, pg_get_viewdef(oid)) AS create_sql, NULL::text AS redacted_create_sql
+  format('CREATE VIEW %I.%I.%I AS %s', current_database(), nspname, name, pg_get_viewdef(oid)) COLLATE "default" AS create_sql, NULL::text AS redacted_create_sql
 FROM mz_sluice.relation WHERE type = 'view';
 
 CREATE VIEW mz_catalog.mz_columns AS
-SELECT r.id, a.attname::text AS name,
+SELECT r.id, a.attname::text COLLATE "default" AS name,
   (SELECT count(*) FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum BETWEEN 1 AND a.attnum AND NOT b.attisdropped)::mz_catalog.uint8 AS position,
-  NOT a.attnotnull AS nullable, format_type(a.atttypid, NULL) AS type, pg_get_expr(d.adbin, d.adrelid) AS default,
+  NOT a.attnotnull AS nullable, format_type(a.atttypid, NULL) AS type, pg_get_expr(d.adbin, d.adrelid) COLLATE "default" AS default,
   a.atttypid AS type_oid, a.atttypmod AS type_mod
 FROM pg_attribute a JOIN mz_sluice.relation r ON r.oid = a.attrelid AND r.type <> 'index'
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated = ''

@@ -51,7 +51,7 @@ RETURN format('sluice_%s_%s', (SELECT oid FROM pg_database WHERE datname = curre
 
 -- Each cluster's replication slot and the log that it keeps from being removed.
 CREATE VIEW mz_internal.mz_sluice_slots AS
-SELECT c.id AS cluster_id, c.name, r.slot_name::text, r.active, r.restart_lsn, r.confirmed_flush_lsn, r.wal_status, r.safe_wal_size,
+SELECT c.id AS cluster_id, c.name, r.slot_name::text COLLATE "default", r.active, r.restart_lsn, r.confirmed_flush_lsn, r.wal_status, r.safe_wal_size,
   pg_current_wal_insert_lsn() - r.restart_lsn AS retained_bytes
 FROM mz_sluice.live_cluster c JOIN pg_replication_slots r ON r.slot_name = mz_sluice.slot_name(c.id);
 
@@ -72,20 +72,20 @@ CREATE VIEW mz_internal.mz_comments AS
 SELECT o.id, o.type AS object_type,
   CASE WHEN d.objsubid > 0 THEN
     (SELECT count(*)::integer FROM pg_attribute b WHERE b.attrelid = d.objoid AND b.attnum BETWEEN 1 AND d.objsubid AND NOT b.attisdropped)
-  END AS object_sub_id, d.description AS comment
+  END AS object_sub_id, d.description COLLATE "default" AS comment
 FROM pg_description d JOIN mz_sluice.object_of_oid o ON o.oid = d.objoid
 WHERE d.classoid = 'pg_class'::regclass AND starts_with(o.id, 'u')
 UNION ALL
-SELECT c.id, 'cluster', NULL, d.description
+SELECT c.id, 'cluster', NULL, d.description COLLATE "default"
 FROM pg_description d JOIN mz_sluice.live_cluster c ON c.anchor = d.objoid WHERE d.classoid = 'pg_class'::regclass
 UNION ALL
-SELECT mz_sluice.schema_id(n.oid, n.nspname), 'schema', NULL, d.description
+SELECT mz_sluice.schema_id(n.oid), 'schema', NULL, d.description COLLATE "default"
 FROM pg_description d JOIN pg_namespace n ON n.oid = d.objoid WHERE d.classoid = 'pg_namespace'::regclass AND n.nspname <> 'mz_sluice'
 UNION ALL
-SELECT 'u' || b.oid, 'database', NULL, d.description
+SELECT 'u' || b.oid, 'database', NULL, d.description COLLATE "default"
 FROM pg_shdescription d JOIN pg_database b ON b.oid = d.objoid WHERE d.classoid = 'pg_database'::regclass AND NOT b.datistemplate
 UNION ALL
-SELECT mz_sluice.role_id(a.oid), 'role', NULL, d.description
+SELECT mz_sluice.role_id(a.oid), 'role', NULL, d.description COLLATE "default"
 FROM pg_shdescription d JOIN pg_roles a ON a.oid = d.objoid WHERE d.classoid = 'pg_authid'::regclass;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA mz_internal TO PUBLIC;

@@ -21,7 +21,7 @@ ${emptyViews({
 CREATE VIEW mz_catalog.mz_materialized_views AS
 SELECT id, oid, schema_id, name, NULL::text AS cluster_id, pg_get_viewdef(oid) AS definition, owner_id,
   mz_sluice.acl(relacl, 'table', relowner) AS privileges,
-  format('CREATE MATERIALIZED VIEW %I.%I.%I AS %s', current_database(), nspname, name, pg_get_viewdef(oid)) AS create_sql,
+  format('CREATE MATERIALIZED VIEW %I.%I.%I AS %s', current_database(), nspname, name, pg_get_viewdef(oid)) COLLATE "default" AS create_sql,
   NULL::text AS redacted_create_sql
 FROM mz_sluice.relation WHERE type = 'materialized-view';
 
@@ -56,32 +56,32 @@ CREATE VIEW mz_catalog.mz_role_members AS
 SELECT mz_sluice.role_id(roleid) AS role_id, mz_sluice.role_id(member) AS member, mz_sluice.role_id(grantor) AS grantor FROM pg_auth_members;
 
 CREATE VIEW mz_catalog.mz_role_parameters AS
-SELECT mz_sluice.role_id(s.setrole) AS role_id, split_part(c, '=', 1) AS parameter_name, substr(c, strpos(c, '=') + 1) AS parameter_value
+SELECT mz_sluice.role_id(s.setrole) AS role_id, split_part(c, '=', 1) COLLATE "default" AS parameter_name, substr(c, strpos(c, '=') + 1) COLLATE "default" AS parameter_value
 FROM pg_db_role_setting s, unnest(s.setconfig) AS c
 WHERE s.setrole <> 0 AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()));
 
 CREATE VIEW mz_catalog.mz_types AS
-SELECT left(s.id, 1) || t.oid AS id, t.oid, s.id AS schema_id, t.typname::text AS name,
+SELECT left(s.id, 1) || t.oid AS id, t.oid, s.id AS schema_id, t.typname::text COLLATE "default" AS name,
   CASE t.typcategory WHEN 'A' THEN 'array' WHEN 'B' THEN 'boolean' WHEN 'C' THEN 'composite' WHEN 'D' THEN 'date-time' WHEN 'E' THEN 'enum'
     WHEN 'G' THEN 'geometric' WHEN 'I' THEN 'network-address' WHEN 'N' THEN 'numeric' WHEN 'P' THEN 'pseudo' WHEN 'R' THEN 'range'
     WHEN 'S' THEN 'string' WHEN 'T' THEN 'timespan' WHEN 'V' THEN 'bit-string' ELSE 'user-defined' END AS category,
   mz_sluice.role_id(t.typowner) AS owner_id, mz_sluice.acl(t.typacl, 'type', t.typowner) AS privileges,
   NULL::text AS create_sql, NULL::text AS redacted_create_sql
-FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace, LATERAL (SELECT mz_sluice.schema_id(n.oid, n.nspname) AS id) AS s
+FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace, LATERAL (SELECT mz_sluice.schema_id(n.oid) AS id) AS s
 WHERE n.nspname <> 'mz_sluice' AND NOT starts_with(n.nspname::text, 'pg_toast') AND NOT starts_with(n.nspname::text, 'pg_temp')
   -- Not those that come with a relation.
   AND (t.typrelid = 0 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
   AND NOT EXISTS (SELECT FROM pg_type e JOIN pg_class c ON c.oid = e.typrelid WHERE e.oid = t.typelem AND c.relkind <> 'c');
 
 CREATE FUNCTION mz_sluice.type_id(type oid) RETURNS text LANGUAGE sql STABLE
-RETURN (SELECT left(mz_sluice.schema_id(n.oid, n.nspname), 1) || t.oid FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = type);
+RETURN (SELECT left(mz_sluice.schema_id(n.oid), 1) || t.oid FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = type);
 
 CREATE VIEW mz_catalog.mz_functions AS
-SELECT left(s.id, 1) || p.oid AS id, p.oid, s.id AS schema_id, p.proname::text AS name,
+SELECT left(s.id, 1) || p.oid AS id, p.oid, s.id AS schema_id, p.proname::text COLLATE "default" AS name,
   ARRAY(SELECT mz_sluice.type_id(a.type) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a (type, n) ORDER BY a.n) AS argument_type_ids,
   mz_sluice.type_id(nullif(p.provariadic, 0)) AS variadic_argument_type_id, mz_sluice.type_id(p.prorettype) AS return_type_id,
   p.proretset AS returns_set, mz_sluice.role_id(p.proowner) AS owner_id
-FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, LATERAL (SELECT mz_sluice.schema_id(n.oid, n.nspname) AS id) AS s
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, LATERAL (SELECT mz_sluice.schema_id(n.oid) AS id) AS s
 WHERE n.nspname <> 'mz_sluice';
 
 CREATE VIEW mz_catalog.mz_objects AS
@@ -112,12 +112,12 @@ SELECT role_id, CASE WHEN everywhere THEN NULL ELSE (SELECT 'u' || d.oid FROM pg
   schema_id, object_type, grantee, string_agg(letter, '' ORDER BY strpos('arwdUC', letter)) AS privileges
 FROM (
   SELECT CASE WHEN d.everybody THEN 'p' ELSE mz_sluice.role_id(a.relowner) END AS role_id, d.kind = 'cluster' AS everywhere,
-    (SELECT mz_sluice.schema_id(n.oid, n.nspname) FROM pg_namespace n WHERE n.oid = d.schema) AS schema_id, d.kind AS object_type,
+    (SELECT mz_sluice.schema_id(n.oid) FROM pg_namespace n WHERE n.oid = d.schema) AS schema_id, d.kind AS object_type,
     mz_sluice.role_id(x.grantee) AS grantee, CASE x.privilege_type WHEN 'REFERENCES' THEN 'U' WHEN 'TRIGGER' THEN 'C' END AS letter
   FROM mz_sluice.default_privilege d JOIN pg_class a ON a.oid = d.anchor, aclexplode(a.relacl) AS x
   WHERE x.grantee <> a.relowner AND (d.schema IS NULL OR EXISTS (SELECT FROM pg_namespace n WHERE n.oid = d.schema))
   UNION ALL
-  SELECT mz_sluice.role_id(a.defaclrole), false, (SELECT mz_sluice.schema_id(n.oid, n.nspname) FROM pg_namespace n WHERE n.oid = a.defaclnamespace),
+  SELECT mz_sluice.role_id(a.defaclrole), false, (SELECT mz_sluice.schema_id(n.oid) FROM pg_namespace n WHERE n.oid = a.defaclnamespace),
     CASE a.defaclobjtype WHEN 'r' THEN 'table' WHEN 'T' THEN 'type' WHEN 'n' THEN 'schema' WHEN 'f' THEN 'function' ELSE 'sequence' END,
     mz_sluice.role_id(x.grantee),
     CASE x.privilege_type WHEN 'SELECT' THEN 'r' WHEN 'INSERT' THEN 'a' WHEN 'UPDATE' THEN 'w' WHEN 'DELETE' THEN 'd' WHEN 'USAGE' THEN 'U' WHEN 'CREATE' THEN 'C' END

@@ -105,16 +105,16 @@ SELECT id AS cluster_id, 'manual'::text AS type, NULL::interval AS refresh_hydra
 
 CREATE VIEW mz_internal.mz_object_fully_qualified_names AS
 SELECT o.id, o.name, o.type AS object_type, s.id AS schema_id, s.name AS schema_name, s.database_id,
-  CASE WHEN s.database_id IS NOT NULL THEN current_database()::text END AS database_name, o.cluster_id
+  CASE WHEN s.database_id IS NOT NULL THEN current_database()::text COLLATE "default" END AS database_name, o.cluster_id
 FROM mz_catalog.mz_objects o JOIN mz_catalog.mz_schemas s ON s.id = o.schema_id;
 
 -- Each privilege in a row of its own, of everything that a user has made.
 CREATE VIEW mz_sluice.privilege AS
 SELECT g.name AS grantor, coalesce(r.name, 'PUBLIC') AS grantee, a.database, a.schema, a.name, a.object_type, l.privilege_type, r.oid AS grantee_oid
 FROM (
-  SELECT current_database()::text AS database, s.name AS schema, o.name, o.type AS object_type, unnest(o.privileges)::text AS item
+  SELECT current_database()::text COLLATE "default" AS database, s.name AS schema, o.name, o.type AS object_type, unnest(o.privileges)::text AS item
   FROM mz_catalog.mz_objects o JOIN mz_catalog.mz_schemas s ON s.id = o.schema_id WHERE starts_with(o.id, 'u') AND starts_with(s.id, 'u')
-  UNION ALL SELECT current_database()::text, NULL, name, 'schema', unnest(privileges)::text FROM mz_catalog.mz_schemas WHERE starts_with(id, 'u')
+  UNION ALL SELECT current_database()::text COLLATE "default", NULL, name, 'schema', unnest(privileges)::text FROM mz_catalog.mz_schemas WHERE starts_with(id, 'u')
   UNION ALL SELECT NULL, NULL, name, 'database', unnest(privileges)::text FROM mz_catalog.mz_databases
   UNION ALL SELECT NULL, NULL, name, 'cluster', unnest(privileges)::text FROM mz_catalog.mz_clusters
   UNION ALL SELECT NULL, NULL, NULL, 'system', privileges::text FROM mz_catalog.mz_system_privileges

@@ -98,6 +98,9 @@ CREATE TABLE mz_sluice.sink_state (
   sink text PRIMARY KEY,
   -- Set before the target's first commit.
   committed_once boolean NOT NULL DEFAULT false,
+  -- Lives of workers (lease.owner) of which one has written the target's last progress. A progress of any other was written after the
+  -- backup that this database was restored from.
+  writers text[] NOT NULL DEFAULT '{}',
   -- pg_publication_rel.oid of the relation when the sink was published: another one when somebody took it out and put it back.
   publication_entry oid,
   -- End LSN and write frontier (the next logical time that is not yet committed) of the target's last progress.
