@@ -8,7 +8,7 @@ export const CLUSTER_OPTIONS = {
     default: '1',
     text: '0 pauses everything on the cluster, 1 lets it run. More than 1 is kept, but one process does the work.',
   },
-  MANAGED: {value: 'boolean', default: 'true', text: 'Only `true`.'},
+  MANAGED: {value: 'boolean', default: 'true', text: '`false` gives the replicas names and sizes of their own.'},
   SCHEDULE: {value: 'schedule', default: 'MANUAL', text: 'Only `MANUAL`.'},
   'INTROSPECTION INTERVAL': {value: 'interval', text: 'Accepted and ignored.'},
   'INTROSPECTION DEBUGGING': {value: 'boolean', text: 'Accepted and ignored.'},
@@ -17,7 +17,7 @@ export const CLUSTER_OPTIONS = {
   'WORKLOAD CLASS': {value: 'text', text: 'Accepted and ignored.'},
   REPLICAS: {
     value: 'replicas',
-    text: "Instead of a size and a factor: `REPLICAS ()` is a factor of 0, `REPLICAS (r1 (SIZE = '25cc'))` one of 1.",
+    text: "The replicas of an unmanaged cluster, instead of a size and a factor: `REPLICAS (r1 (SIZE = '25cc'))`.",
   },
 } as const satisfies OptionTable;
 
