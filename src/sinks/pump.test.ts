@@ -157,6 +157,26 @@ test('a change that is on its way when the idle commit falls due goes out first'
   await finish(running);
 });
 
+test('progress within the reach of the snapshot says what the snapshot has seen, later progress does not', async () => {
+  const filter = {visible: {xmin: 1n, xmax: 5n, running: [1n]}, until: 300n};
+  const currentNames = new Map([[1, 'id']]);
+  const progress = {...START, filter};
+  intake = new SinkIntake({definition, progress, currentNames, spillDirectory: directory, sliceBytes: 1 << 20});
+  pump = newPump(undefined);
+  const running = pump.run();
+  for (const endLsn of [110n, 310n]) {
+    now += 30_000;
+    transaction(endLsn, 5n, false);
+    pump.tick();
+    await committed(endLsn === 110n ? 1 : 2);
+  }
+  expect(target.committed.map(({endLsn, filter: seen}) => [endLsn, seen])).toEqual([
+    [110n, filter],
+    [310n, undefined],
+  ]);
+  await finish(running);
+});
+
 test('the frontier says that a time is over only where the stream has left it', async () => {
   const running = pump.run();
   now = 1000;

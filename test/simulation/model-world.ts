@@ -57,13 +57,17 @@ export class ModelWorld implements ConformanceWorld, TargetWorld {
     };
   }
 
-  target(changes: Partial<SinkDefinition> = {}): KafkaTarget {
+  /** `disturb` may put itself between the target and its client. */
+  target(
+    changes: Partial<SinkDefinition> = {},
+    disturb: (client: KafkaClient) => KafkaClient = client => client,
+  ): KafkaTarget {
     const sink = {...this.#definition, ...changes};
     return new KafkaTarget({
       sink,
       environmentId: 'test',
       log: pino({level: 'silent'}),
-      client: this.client(kafkaIds(sink, 'test').transactionalId),
+      client: disturb(this.client(kafkaIds(sink, 'test').transactionalId)),
     });
   }
 
