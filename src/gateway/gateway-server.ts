@@ -29,7 +29,7 @@ export interface GatewayOptions {
   readonly secrets: SecretBox;
   /** A connection of the engine's administrator, to the database that our objects live in. */
   readonly connectControl: () => Promise<pg.Client>;
-  /** Clients beyond that are refused (53300). The engine's own limit counts too. Default 1000. */
+  /** Sessions beyond that are refused (53300), and as many more may be at the door. The engine's own limit counts too. Default 1000. */
   readonly maxConnections?: number | undefined;
   /** Without it clients cannot encrypt. */
   readonly tls?: ClientTls | undefined;
@@ -72,6 +72,8 @@ export class GatewayServer {
     const {host, port} = this.#options.listen;
     this.#server.listen({host, port, backlog: 511});
     await once(this.#server, 'listening');
+    // Accepting may fail for want of file descriptors, which others may give back.
+    this.#server.on('error', error => this.#options.log.error({err: error}, 'a client could not be accepted'));
     const address = this.#server.address() as net.AddressInfo;
     return {host: address.address, port: address.port};
   }
@@ -97,9 +99,18 @@ export class GatewayServer {
     await this.#control.close();
   }
 
+  get #limit(): number {
+    return this.#options.maxConnections ?? 1000;
+  }
+
   async #serve(client: net.Socket): Promise<void> {
-    this.#clients.add(client);
     client.on('error', () => undefined);
+    if (this.#clients.size >= this.#limit) {
+      // So many are at the door who have not said what they want that there is nothing to answer.
+      client.destroy();
+      return;
+    }
+    this.#clients.add(client);
     client.once('close', () => this.#clients.delete(client));
     try {
       const greeting = await readGreeting(client, this.#options.tls);
@@ -134,9 +145,7 @@ export class GatewayServer {
     const {client, encrypted: clientEncrypted} = greeting;
     const trusted = this.#options.isTrusted(client.remoteAddress ?? '');
     if (!clientEncrypted && !trusted) throw unencrypted();
-    if (this.#sessions.size >= (this.#options.maxConnections ?? 1000)) {
-      throw new SqlError('53300', 'sorry, too many clients already');
-    }
+    if (this.#sessions.size >= this.#limit) throw new SqlError('53300', 'sorry, too many clients already');
     const startup = readStartupPacket(greeting.packet);
     const opening = this.#door.open();
     // Observed below; meanwhile its failure must not count as unhandled.

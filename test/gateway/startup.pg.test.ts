@@ -251,6 +251,10 @@ describe.each([18, 15] as const)('PostgreSQL %i', version => {
     const client = new pg.Client({connectionString: small.through});
     await client.connect();
     expect(await refusal(small.through, credentials(small.through))).toBe('53300');
+    await using silent = await BareConnection.open(small.through);
+    await using another = await BareConnection.open(small.through);
+    expect(await another.message()).toBeUndefined();
+    expect(silent.socket.destroyed).toBe(false);
     await client.end();
   });
 
