@@ -1,5 +1,7 @@
 import pg from 'pg';
 import {SqlError} from '../base/sql-error.ts';
+import {EVENT_TRIGGERS, eventTriggerStatements, type EventTrigger} from '../engine/attached-event-triggers.ts';
+import {errorCode} from '../engine/connection-errors.ts';
 import {locatePgoutput} from '../types/tuple.ts';
 import type {RewrittenColumn, UnseenChange} from './stream-listener.ts';
 
@@ -64,17 +66,80 @@ CREATE OR REPLACE VIEW mz_sluice.published_table AS
 `;
 
 /**
- * TRUNCATE puts no rows into the log, so a trigger deletes them first. It runs with the rights of the role that published the
- * table, because who may TRUNCATE need not be allowed to DELETE; the user's own triggers and foreign keys stay quiet, as they
- * do for TRUNCATE, where our role may switch them off. On a partitioned table DELETE reaches the leaves.
+ * TRUNCATE puts no rows into the log, so a trigger deletes them first. Who may TRUNCATE need not be allowed to DELETE, and the table may
+ * have triggers of the user: they must never run as Sluice. So a function of the table's owner does it, under the search_path of
+ * the session where that is the owner's own, and otherwise under none that somebody else could have prepared. Where our role may,
+ * it switches the user's triggers and foreign keys off, which do not notice a TRUNCATE either. On a partitioned table DELETE reaches
+ * the leaves. Names in `before_truncate` are qualified, because it keeps the session's path.
  */
+const TRUNCATE_FUNCTIONS = `
+CREATE OR REPLACE FUNCTION mz_sluice.make_emptier(name text, owner oid, settings text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $make$
+DECLARE
+  needs_create boolean := NOT has_schema_privilege(owner, 'mz_sluice', 'CREATE');
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('mz_sluice.give_anchor', 0));
+  EXECUTE format('DROP FUNCTION IF EXISTS mz_sluice.%I(oid)', name);
+  EXECUTE format($create$
+    CREATE FUNCTION mz_sluice.%I(relation oid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET row_security = off %s AS $body$
+    DECLARE
+      name text := (SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname)
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+        WHERE c.oid OPERATOR(pg_catalog.=) relation);
+      rows_left boolean;
+    BEGIN
+      EXECUTE pg_catalog.format('DELETE FROM %%s', name);
+      EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %%s)', name) INTO rows_left;
+      IF rows_left THEN
+        RAISE 'a trigger or a rule keeps rows from being deleted';
+      END IF;
+    END
+    $body$ $create$, name, settings);
+  EXECUTE format('REVOKE ALL ON FUNCTION mz_sluice.%I FROM PUBLIC', name);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION mz_sluice.%I TO %I', name, current_user);
+  IF needs_create THEN
+    EXECUTE format('GRANT CREATE ON SCHEMA mz_sluice TO %s', owner::regrole);
+  END IF;
+  EXECUTE format('ALTER FUNCTION mz_sluice.%I OWNER TO %s', name, owner::regrole);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION mz_sluice.%I TO %I', name, current_user);
+  IF needs_create THEN
+    EXECUTE format('REVOKE CREATE ON SCHEMA mz_sluice FROM %s', owner::regrole);
+  END IF;
+END
+$make$;
+
+-- Announces the TRUNCATE and returns the statement that deletes the rows.
+CREATE OR REPLACE FUNCTION mz_sluice.prepare_truncate(relation oid) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $prepare$
+DECLARE
+  owner oid := (SELECT relowner FROM pg_class WHERE oid = relation);
+  is_owners boolean := pg_has_role(mz_sluice.acting_role(), owner, 'USAGE');
+  name text := format('empty_%s_as_%s', CASE WHEN is_owners THEN 'directly' ELSE 'safely' END, owner);
+BEGIN
+  PERFORM mz_sluice.announce(relation, 'truncate');
+  UPDATE mz_sluice.published_leaf SET emptied = pg_current_xact_id() WHERE leaf = relation;
+  IF NOT EXISTS (SELECT FROM pg_proc WHERE proname = name AND pronamespace = 'mz_sluice'::regnamespace AND proowner = owner) THEN
+    PERFORM mz_sluice.make_emptier(name, owner, CASE WHEN is_owners THEN '' ELSE 'SET search_path = pg_catalog, pg_temp' END);
+  END IF;
+  RETURN format('SELECT mz_sluice.%I(%s::pg_catalog.oid)', name, relation);
+END
+$prepare$;
+REVOKE ALL ON FUNCTION mz_sluice.make_emptier, mz_sluice.prepare_truncate FROM PUBLIC;
+`;
+
 const BEFORE_TRUNCATE = `
 BEGIN
   RAISE NOTICE 'TRUNCATE of "%.%" deletes its rows one by one', TG_TABLE_SCHEMA, TG_TABLE_NAME
     USING DETAIL = 'A sink reads the table, and the write-ahead log does not say which rows a TRUNCATE removes.';
-  PERFORM mz_sluice.announce(TG_RELID, 'truncate');
-  EXECUTE format('DELETE FROM %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
-  UPDATE mz_sluice.published_leaf SET emptied = pg_current_xact_id() WHERE leaf = TG_RELID;
+  EXECUTE mz_sluice.prepare_truncate(TG_RELID);
+  RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+  -- What the user has asked of PostgreSQL, or PostgreSQL of him: to try again, to wait less, to stop.
+  IF pg_catalog.left(SQLSTATE, 2) OPERATOR(pg_catalog.=) ANY ('{40,53,54,55,57,58,XX}') THEN
+    RAISE;
+  END IF;
+  RAISE WARNING 'sinks of "%.%" stall, because its rows could not be deleted before TRUNCATE', TG_TABLE_SCHEMA, TG_TABLE_NAME
+    USING DETAIL = SQLERRM;
   RETURN NULL;
 END`;
 
@@ -104,28 +169,33 @@ BEGIN
       PERFORM mz_sluice.announce(item.root, 'unlogged');
       CONTINUE;
     END IF;
-    -- First, because the ALTER TABLE below come here again.
-    IF item.relkind = 'r' AND NOT item.is_known THEN
-      INSERT INTO mz_sluice.published_leaf (root, leaf) VALUES (item.root, item.oid) ON CONFLICT DO NOTHING;
-      IF NOT item.is_new THEN
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', item.name) INTO has_rows;
-        IF has_rows THEN
-          PERFORM mz_sluice.announce(item.root, 'attach');
+    BEGIN
+      -- First, because the ALTER TABLE below come here again.
+      IF item.relkind = 'r' AND NOT item.is_known THEN
+        INSERT INTO mz_sluice.published_leaf (root, leaf) VALUES (item.root, item.oid) ON CONFLICT DO NOTHING;
+        IF NOT item.is_new THEN
+          EXECUTE format('SELECT EXISTS (SELECT FROM %s)', item.name) INTO has_rows;
+          IF has_rows THEN
+            PERFORM mz_sluice.announce(item.root, 'attach');
+          END IF;
         END IF;
       END IF;
-    END IF;
-    IF item.identity <> 'f' THEN
-      -- What the user wants now is what he gets back.
-      INSERT INTO mz_sluice.identity_before AS b (relation, relreplident, index) VALUES (item.oid, item.identity, item.index)
-      ON CONFLICT (relation) DO UPDATE SET relreplident = excluded.relreplident, index = excluded.index;
-      RAISE NOTICE 'replica identity of % is set to FULL', item.name USING DETAIL = 'A sink needs whole old rows in the write-ahead log.';
-      EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', item.name);
-    END IF;
-    IF NOT item.has_trigger THEN
-      EXECUTE format('CREATE OR REPLACE TRIGGER ${TRUNCATE_TRIGGER} BEFORE TRUNCATE ON %s FOR EACH STATEMENT '
-        'EXECUTE FUNCTION mz_sluice.before_truncate()', item.name);
-      EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER ${TRUNCATE_TRIGGER}', item.name);
-    END IF;
+      IF item.identity <> 'f' THEN
+        -- What the user wants now is what he gets back.
+        INSERT INTO mz_sluice.identity_before AS b (relation, relreplident, index) VALUES (item.oid, item.identity, item.index)
+        ON CONFLICT (relation) DO UPDATE SET relreplident = excluded.relreplident, index = excluded.index;
+        RAISE NOTICE 'replica identity of % is set to FULL', item.name USING DETAIL = 'A sink needs whole old rows in the write-ahead log.';
+        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', item.name);
+      END IF;
+      IF NOT item.has_trigger THEN
+        EXECUTE format('CREATE OR REPLACE TRIGGER ${TRUNCATE_TRIGGER} BEFORE TRUNCATE ON %s FOR EACH STATEMENT '
+          'EXECUTE FUNCTION mz_sluice.before_truncate()', item.name);
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER ${TRUNCATE_TRIGGER}', item.name);
+      END IF;
+    EXCEPTION WHEN insufficient_privilege THEN
+      -- A partition of somebody for whom Sluice may not act. His command must not fail because of us; the sinks stall.
+      PERFORM mz_sluice.announce(item.root, 'unlogged');
+    END;
   END LOOP;
   FOR item IN
     SELECT l.root, l.leaf, c.oid::regclass AS name FROM mz_sluice.published_leaf l JOIN pg_class c ON c.oid = l.leaf
@@ -133,7 +203,11 @@ BEGIN
       AND NOT EXISTS (SELECT FROM pg_partition_ancestors(l.leaf::regclass) a (relid) WHERE a.relid = l.root)
   LOOP
     DELETE FROM mz_sluice.published_leaf l WHERE l.root = item.root AND l.leaf = item.leaf;
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', item.name) INTO has_rows;
+    BEGIN
+      EXECUTE format('SELECT EXISTS (SELECT FROM %s)', item.name) INTO has_rows;
+    EXCEPTION WHEN insufficient_privilege THEN
+      has_rows := true;
+    END;
     IF has_rows THEN
       PERFORM mz_sluice.announce(item.root, 'detach');
     END IF;
@@ -178,50 +252,65 @@ BEGIN
   END IF;
 END`;
 
-const EVENT_TRIGGERS = [
-  {
-    name: 'sluice_after_ddl',
-    event: 'ddl_command_end',
-    when: `WHEN TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'ALTER TABLE')`,
-    body: AFTER_DDL,
-  },
-  {name: 'sluice_after_drop', event: 'sql_drop', when: '', body: AFTER_DROP},
-  {name: 'sluice_on_rewrite', event: 'table_rewrite', when: '', body: ON_REWRITE},
-] as const;
+const BODIES: Readonly<Record<string, string>> = {
+  sluice_after_ddl: AFTER_DDL,
+  sluice_after_drop: AFTER_DROP,
+  sluice_on_rewrite: ON_REWRITE,
+};
 
 /**
- * Makes what the announcements need. Safe to repeat; concurrent callers wait for each other. Without superuser there are no event
- * triggers: then it returns false, and partitions that come later are not noticed.
+ * Makes what the announcements need. Safe to repeat; concurrent callers wait for each other. Event triggers take a superuser, who may
+ * make them by hand once the functions are there; until then relations are watched by `cluster/rewrite-watch.ts`.
  */
-export async function ensureAnnouncements(client: pg.ClientBase): Promise<boolean> {
+export async function ensureAnnouncements(client: pg.ClientBase): Promise<void> {
   await client.query('BEGIN');
   try {
     await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('mz_sluice.announcement', 0))`);
-    const {rows} = await client.query<{superuser: boolean; quiet: boolean}>(
-      `SELECT rolsuper AS superuser, rolsuper OR has_parameter_privilege('session_replication_role', 'SET') AS quiet
+    const {rows} = await client.query<{quiet: boolean}>(
+      `SELECT rolsuper OR has_parameter_privilege('session_replication_role', 'SET') AS quiet
        FROM pg_roles WHERE rolname = current_user`,
     );
-    const {superuser, quiet} = rows[0];
     await client.query(TABLES);
+    await client.query(TRUNCATE_FUNCTIONS);
     await makeFunction(
       client,
       'before_truncate',
       'trigger',
       BEFORE_TRUNCATE,
-      quiet ? 'SET session_replication_role = replica' : '',
+      rows[0].quiet ? 'SET session_replication_role = replica' : '',
     );
-    for (const {name, event, when, body} of superuser ? EVENT_TRIGGERS : []) {
-      await makeFunction(client, name, 'event_trigger', body, '');
-      const {rowCount} = await client.query('SELECT FROM pg_event_trigger WHERE evtname = $1', [name]);
-      if (rowCount === 0)
-        await client.query(`CREATE EVENT TRIGGER ${name} ON ${event} ${when} EXECUTE FUNCTION mz_sluice.${name}()`);
-      await client.query(`ALTER EVENT TRIGGER ${name} ENABLE ALWAYS`);
+    for (const [name, body] of Object.entries(BODIES)) {
+      await makeFunction(
+        client,
+        name,
+        'event_trigger',
+        body,
+        'SET search_path = pg_catalog, pg_temp SET row_security = off',
+      );
     }
+    for (const eventTrigger of EVENT_TRIGGERS) await tryEventTrigger(client, eventTrigger);
     await client.query('COMMIT');
-    return superuser;
   } catch (error) {
     await client.query('ROLLBACK');
     throw error;
+  }
+}
+
+/** Managed services let roles make them that are no superusers, so only trying tells. */
+async function tryEventTrigger(client: pg.ClientBase, eventTrigger: EventTrigger): Promise<void> {
+  const {rows} = await client.query<{enabled: string}>(
+    'SELECT evtenabled AS enabled FROM pg_event_trigger WHERE evtname = $1',
+    [eventTrigger.name],
+  );
+  if (rows[0]?.enabled === 'A') return;
+  const [create, enable] = eventTriggerStatements(eventTrigger);
+  await client.query('SAVEPOINT event_trigger');
+  try {
+    if (rows.length === 0) await client.query(create);
+    await client.query(enable);
+  } catch (error) {
+    if (errorCode(error) !== '42501') throw error;
+    await client.query('ROLLBACK TO event_trigger');
   }
 }
 
@@ -230,11 +319,10 @@ async function makeFunction(
   name: string,
   returns: string,
   body: string,
-  set: string,
+  settings: string,
 ): Promise<void> {
   await client.query(
-    `CREATE OR REPLACE FUNCTION mz_sluice.${name}() RETURNS ${returns} LANGUAGE plpgsql SECURITY DEFINER
-     SET search_path = pg_catalog, pg_temp SET row_security = off ${set} AS $body$${body}$body$`,
+    `CREATE OR REPLACE FUNCTION mz_sluice.${name}() RETURNS ${returns} LANGUAGE plpgsql SECURITY DEFINER ${settings} AS $body$${body}$body$`,
   );
   await client.query(`REVOKE ALL ON FUNCTION mz_sluice.${name}() FROM PUBLIC`);
 }
@@ -265,6 +353,16 @@ export async function rememberLeaves(client: pg.ClientBase, root: number): Promi
      ON CONFLICT DO NOTHING`,
     [root],
   );
+}
+
+/** Functions of roles none of whose tables has our trigger any more: they would keep the role from being dropped. */
+export async function forgetEmptiers(client: pg.ClientBase): Promise<void> {
+  const {rows} = await client.query<{name: string}>(
+    `SELECT p.oid::regprocedure AS name FROM pg_proc p
+     WHERE p.pronamespace = 'mz_sluice'::regnamespace AND p.proname ~ '^empty_(directly|safely)_as_[0-9]+$' AND NOT EXISTS (
+       SELECT FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE t.tgname = '${TRUNCATE_TRIGGER}' AND c.relowner = p.proowner)`,
+  );
+  for (const {name} of rows) await client.query(`DROP FUNCTION ${name}`);
 }
 
 /** Of relations that no publication of ours has any more. */

@@ -10,7 +10,13 @@ import {errorCode} from '../engine/connection-errors.ts';
 import {describeHolders, EVERYBODY, lockHolders, waitForHolders, WRITERS} from './lock-holders.ts';
 import {isPublished} from './publication.ts';
 import {lockRelation, tablesOf, type PreparedTable} from './relation-tables.ts';
-import {addTruncateTrigger, dropTruncateTrigger, forgetLeaves, rememberLeaves} from './announcements.ts';
+import {
+  addTruncateTrigger,
+  dropTruncateTrigger,
+  forgetEmptiers,
+  forgetLeaves,
+  rememberLeaves,
+} from './announcements.ts';
 
 /**
  * How long the users' statements may queue behind our request for a lock, and the longest pause before the next one.
@@ -95,6 +101,7 @@ export async function withdrawRelation(client: pg.ClientBase, options: WithdrawO
     }
     await forgetLeaves(client);
     if (restoreIdentity) await restoreIdentities(client);
+    await forgetEmptiers(client);
   });
 }
 

@@ -8,6 +8,7 @@ import {migrate} from '../catalog/migrate.ts';
 import {ClusterSupervisor} from '../cluster/supervisor.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import {checkAttached, parseEngineUrl} from '../engine/attached.ts';
+import {ensureAnnouncements} from '../changes/announcements.ts';
 import {readServerSearchPath} from '../engine/attached-search-path.ts';
 import {connect} from '../engine/connect.ts';
 import {EngineSupervisor} from '../engine/embedded.ts';
@@ -59,6 +60,7 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
     const engine = await startEngine({config, log, signal, dataDir, closers});
     await prepareState(engine);
     const supervisor = new ClusterSupervisor({engine, dataDir, log, logFormat: config['log-format']});
+    await prepareAnnouncements(engine);
     const gateways: GatewayServer[] = [];
     if (metricsListen !== undefined) {
       const sessions = () => gateways.reduce((sum, gateway) => sum + gateway.sessions, 0);
@@ -147,6 +149,16 @@ async function prepareState(engine: EngineAddress): Promise<void> {
   const client = await connect(engine, {applicationName: 'sluice migration'});
   try {
     await migrate(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Before the first sink, so that a superuser can make the event triggers that our role may not make. */
+async function prepareAnnouncements(engine: EngineAddress): Promise<void> {
+  const client = await connect(engine, {applicationName: 'sluice migration'});
+  try {
+    await ensureAnnouncements(client);
   } finally {
     await client.end();
   }

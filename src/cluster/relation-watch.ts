@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type {ObjectId, SinkDefinition} from '../catalog/definitions.ts';
 import type {ColumnType} from '../changes/stream-listener.ts';
 import type {Stall} from '../sinks/errors.ts';
+import {watchRewrites} from './rewrite-watch.ts';
 import {hasSameValues} from '../sinks/shape.ts';
 import {
   columnDropped,
@@ -77,11 +78,12 @@ export class RelationWatch {
       sinks.map(({relation}) => relation),
     ]);
     const now = new Map(rows.map(row => [row.sink, row]));
+    const rewritten = await watchRewrites(client, sinks);
     const stalls = new Map<ObjectId, Stall>();
     for (const definition of sinks) {
       const row = now.get(definition.id);
       if (row === undefined) continue;
-      const stall = this.#found.get(definition.id) ?? this.#judge(definition, row);
+      const stall = this.#found.get(definition.id) ?? this.#judge(definition, row) ?? rewritten.get(definition.id);
       if (stall === undefined) continue;
       this.#found.set(definition.id, stall);
       stalls.set(definition.id, stall);

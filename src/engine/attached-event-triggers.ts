@@ -14,7 +14,7 @@ export const EVENT_TRIGGERS: readonly EventTrigger[] = [
   {
     name: 'sluice_after_ddl',
     event: 'ddl_command_end',
-    tags: ['CREATE TABLE', 'ALTER TABLE'],
+    tags: ['CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'ALTER TABLE'],
     function: 'sluice_after_ddl',
   },
   {name: 'sluice_after_drop', event: 'sql_drop', function: 'sluice_after_drop'},

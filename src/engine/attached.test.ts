@@ -182,7 +182,7 @@ test('everything that has failed is in one error, each with its remedy', () => {
 
 test('the statements for a superuser', () => {
   expect(EVENT_TRIGGERS.flatMap(eventTriggerStatements).slice(0, 3)).toEqual([
-    `CREATE EVENT TRIGGER sluice_after_ddl ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE') EXECUTE FUNCTION mz_sluice.sluice_after_ddl()`,
+    `CREATE EVENT TRIGGER sluice_after_ddl ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'ALTER TABLE') EXECUTE FUNCTION mz_sluice.sluice_after_ddl()`,
     'ALTER EVENT TRIGGER sluice_after_ddl ENABLE ALWAYS',
     'CREATE EVENT TRIGGER sluice_after_drop ON sql_drop EXECUTE FUNCTION mz_sluice.sluice_after_drop()',
   ]);

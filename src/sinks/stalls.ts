@@ -77,3 +77,20 @@ export function notInLog(relation: string, table?: string): Stall {
     hint: `It is unlogged, a foreign table, or a child by inheritance. Make it an ordinary table or take it away, then drop the sink, empty the target, and create the sink again.`,
   });
 }
+
+/** Without event triggers nothing tells VACUUM FULL beside another ALTER TABLE from a rewrite. */
+export function maybeRewritten(relation: string, column: string): Stall {
+  return new Stall('SL007', `ALTER TABLE may have rewritten column "${column}" of "${relation}"`, {
+    hint: `Without event triggers Sluice cannot tell which rows have changed. ${AGAIN_EMPTY}`,
+  });
+}
+
+export function partitionsUnwatched(relation: string): Stall {
+  return new Stall(
+    'SL007',
+    `partitions of "${relation}" may have changed unseen: event triggers of Sluice are missing`,
+    {
+      hint: `Run "sluice doctor" for the statements that create them. ${AGAIN_EMPTY}`,
+    },
+  );
+}

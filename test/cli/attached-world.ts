@@ -105,11 +105,16 @@ export class AttachedWorld implements AsyncDisposable {
     return new AttachedWorld(database, admin, app, await mkdtemp(join(tmpdir(), 'sluice-attached-')));
   }
 
-  /** Dropped at the end with everything that it owns. */
-  async createRole(attributes: string): Promise<string> {
+  /** A name for a role, which is dropped at the end with everything that it owns. */
+  reserveRole(): string {
     const role = `role_${randomBytes(6).toString('hex')}`;
-    await this.admin.query(`CREATE ROLE ${role} ${attributes}`);
     this.#roles.push(role);
+    return role;
+  }
+
+  async createRole(attributes: string): Promise<string> {
+    const role = this.reserveRole();
+    await this.admin.query(`CREATE ROLE ${role} ${attributes}`);
     return role;
   }
 
@@ -199,6 +204,19 @@ export class AttachedWorld implements AsyncDisposable {
         [sink, rows[0].lsn],
       );
       return found.rowCount === 1;
+    });
+  }
+
+  /** Resolves when the worker has looked at the relation of the sink and noted how it is stored now. */
+  async lookedAgain(sink: string, table: string): Promise<void> {
+    await poll(`a look at ${table}`, LIMIT_MS, async () => {
+      const {rowCount} = await this.admin.query(
+        `SELECT FROM mz_sluice.sink_state t JOIN mz_sluice.item i ON i.id = t.sink, pg_class c WHERE i.name = $1 AND c.oid = $2::regclass
+         AND t.seen_storage ->> 'file' = c.relfilenode::text AND t.seen_storage -> 'columns' = (
+           SELECT jsonb_object_agg(a.attnum, a.xmin::text) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)`,
+        [sink, table],
+      );
+      return rowCount === 1;
     });
   }
 

@@ -33,6 +33,13 @@ BEGIN
 END
 $$;
 
+-- Whether DDL is announced in its own transaction, also by replicas and by whoever sets session_replication_role.
+CREATE FUNCTION mz_sluice.hears_ddl() RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT count(*) = 3 FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid
+  WHERE e.evtname IN ('sluice_after_ddl', 'sluice_after_drop', 'sluice_on_rewrite') AND e.evtenabled = 'A'
+    AND p.pronamespace = 'mz_sluice'::regnamespace
+$$;
+
 CREATE FUNCTION mz_sluice.check_relation(acting oid, relation oid) RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -66,6 +73,23 @@ BEGIN
      AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = acting AND (rolsuper OR rolbypassrls)) THEN
     RAISE 'row-level security of table % would hide rows that the sink shows', full_name USING ERRCODE = '42501',
       HINT = 'Create the sink as the owner of the table or as a role with BYPASSRLS.';
+  END IF;
+
+  IF NOT pg_has_role(rel.relowner, 'USAGE') THEN
+    RAISE 'Sluice may not publish table %', full_name USING ERRCODE = '42501',
+      DETAIL = format('Sluice runs as role "%s", which is no member of the owner of the table.', current_user),
+      HINT = format('Run GRANT %s TO %I as an administrator of PostgreSQL.', rel.relowner::regrole, current_user);
+  END IF;
+  IF rel.relrowsecurity AND rel.relforcerowsecurity AND NOT EXISTS (
+    SELECT FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)
+  ) THEN
+    RAISE 'row-level security of table % would hide rows from Sluice', full_name USING ERRCODE = '42501',
+      HINT = format('Run ALTER ROLE %I BYPASSRLS as a superuser, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY.', current_user);
+  END IF;
+  IF rel.relkind = 'p' AND NOT mz_sluice.hears_ddl() AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+    RAISE 'partitioned table % cannot be exported as a sink without event triggers', full_name USING ERRCODE = '0A000',
+      DETAIL = 'Partitions that come and go would not be noticed.',
+      HINT = 'A superuser has to create the event triggers of Sluice once: "sluice doctor" prints the statements.';
   END IF;
 
   IF rel.relpersistence = 't' THEN

@@ -96,6 +96,8 @@ CREATE TABLE mz_sluice.dropped_sink (
 
 CREATE TABLE mz_sluice.sink_state (
   sink text PRIMARY KEY,
+  -- Storage and columns of the relation when they were last seen (rewrite-watch.ts).
+  seen_storage jsonb,
   -- Set before the target's first commit.
   committed_once boolean NOT NULL DEFAULT false,
   -- Lives of workers (lease.owner) of which one has written the target's last progress. A progress of any other was written after the

@@ -1,0 +1,3 @@
+import {describeLeastPrivileges} from './attached-privileges-tests.ts';
+
+describeLeastPrivileges(15);
