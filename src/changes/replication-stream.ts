@@ -21,6 +21,12 @@ const POSTGRES_EPOCH_MS = 946_684_800_000;
 /** One replay step, and how long steps may follow each other before timers and other sockets get their turn. */
 const REPLAY_BYTES = 256 * 1024;
 const REPLAY_SLICE_MS = 10;
+/**
+ * The server sends every message by itself, and reading each as it comes costs both sides more than the message. After a chunk that
+ * is smaller than the first of these the stream rests for as long as the other says; the socket holds what two milliseconds bring.
+ */
+const SMALL_CHUNK_BYTES = 16 * 1024;
+const REST_MS = 1;
 const CLOSE_WAIT_MS = 5000;
 const TICK_MS = 1000;
 /**
@@ -175,6 +181,7 @@ export class ReplicationStream {
         this.#silentMs = 0;
         this.#frames.push(chunk);
         this.#work();
+        if (chunk.length < SMALL_CHUNK_BYTES) this.#rest();
       });
       if (socket.destroyed) {
         this.#end(lost(undefined));
@@ -217,6 +224,14 @@ export class ReplicationStream {
     }
     this.#unfinished = false;
     if (!this.#paused && !this.#ended) socket.resume();
+  }
+
+  #rest(): void {
+    if (this.#paused || this.#unfinished || this.#ended) return;
+    this.#connection.socket.pause();
+    setTimeout(() => {
+      if (!this.#paused && !this.#unfinished && !this.#ended) this.#connection.socket.resume();
+    }, REST_MS);
   }
 
   #continueLater(): void {
