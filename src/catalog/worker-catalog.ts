@@ -169,6 +169,33 @@ export class WorkerCatalog {
     if (rowCount !== 1) throw new SqlError('42704', `sink with id "${sink}" does not exist`);
   }
 
+  /** Before a worker may be the first to write to the target. No more than the latest hundred are kept. */
+  async noteWriter(sink: ObjectId, writer: string): Promise<void> {
+    await this.#client.query(
+      `UPDATE mz_sluice.sink_state SET writers = array_remove(writers[greatest(cardinality(writers) - 98, 1):], $2) || $2
+       WHERE sink = $1 AND NOT committed_once`,
+      [sink, writer],
+    );
+  }
+
+  /**
+   * False: the target's progress is by none of the writers that may have written it. Otherwise `next` is the only other one who may from
+   * now on. `writer` undefined: the progress does not say.
+   */
+  async acceptWriter(sink: ObjectId, writer: string | undefined, next: string): Promise<boolean> {
+    const {rowCount} = await this.#client.query(
+      `UPDATE mz_sluice.sink_state SET writers = array_remove(ARRAY[$2::text, $3], NULL)
+       WHERE sink = $1 AND ($2::text IS NULL OR $2 = ANY (writers))`,
+      [sink, writer ?? null, next],
+    );
+    return rowCount === 1;
+  }
+
+  /** Nothing that the target has is of this database's history. */
+  async disownWriters(sink: ObjectId): Promise<void> {
+    await this.#client.query(`UPDATE mz_sluice.sink_state SET writers = '{}' WHERE sink = $1`, [sink]);
+  }
+
   /** For the views only. `frontier`: the next logical time that the target has not committed. */
   async recordFrontier(sink: ObjectId, endLsn: Lsn, frontier: bigint): Promise<void> {
     await this.#client.query(

@@ -9,6 +9,7 @@ import {publishRelation} from '../changes/hand-over.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import {connect} from '../engine/connect.ts';
 import {Connections} from '../engine/connections.ts';
+import {Stall} from '../sinks/errors.ts';
 import type {SinkIntake} from '../sinks/intake.ts';
 import type {CurrentColumnNames} from '../sinks/shape.ts';
 import {SinkRunner, Torn, type SinkHost, type SinkTuning} from '../sinks/sink-runner.ts';
@@ -43,6 +44,8 @@ const WARN_RETAINED_BYTES = 1024 * MIB;
 export interface FleetOptions {
   readonly engine: EngineAddress;
   readonly cluster: ObjectId;
+  /** This life of the worker: `lease.owner`. */
+  readonly owner: string;
   /** Of every connection of this worker, so that a successor finds them. */
   readonly applicationName: string;
   readonly spillDirectory: string;
@@ -118,6 +121,7 @@ export class SinkFleet {
     for (const id of wanted.keys()) stream.hold(id);
     for (const [id, definition] of wanted) {
       if (this.#runners.has(id)) continue;
+      if (!definition.committedOnce) await this.#withCatalog(catalog => catalog.noteWriter(id, this.#options.owner));
       const runner = new SinkRunner(definition, this.#hostFor(stream));
       this.#runners.set(id, runner);
       // A sink deals with its own errors; what is left is that nothing can be recorded any more.
@@ -234,7 +238,7 @@ export class SinkFleet {
   }
 
   #hostFor(stream: StreamHost): SinkHost {
-    const {engine, applicationName, log, askLease, loseLease, spillDirectory} = this.#options;
+    const {engine, owner, applicationName, log, askLease, loseLease, spillDirectory} = this.#options;
     const clusterLog = this.#log!;
     const connectHere = () => connect(engine, {applicationName});
     return {
@@ -245,10 +249,11 @@ export class SinkFleet {
       clock: systemClock,
       random: Math.random,
       tuning,
-      createTarget: (definition): Target => createTarget(definition, this.#environmentId, log),
+      createTarget: (definition): Target =>
+        createTarget(definition, {environmentId: this.#environmentId, writer: owner, log}),
       snapshots: definition => new RelationSnapshots({connect: connectHere, definition, identity: clusterLog.identity}),
       hold: (sink): Lsn => stream.hold(sink),
-      verify: (definition, progress) => clusterLog.verify(definition.name, progress),
+      verify: (definition, progress) => this.#verify(clusterLog, definition, progress),
       publish: async (definition, waiting) => {
         const client = await connectHere();
         try {
@@ -275,6 +280,28 @@ export class SinkFleet {
       askLease,
       loseLease,
     };
+  }
+
+  /** Throws `Stall` when the sink cannot go on from what its target says. */
+  async #verify(clusterLog: ClusterLog, {id, name}: SinkDefinition, progress: Progress): Promise<void> {
+    try {
+      await clusterLog.verify(name, progress);
+    } catch (error) {
+      // The log grows: next time the position would look as if it belonged to this history.
+      if (error instanceof Stall && error.code === 'SL014') {
+        await this.#withCatalog(catalog => catalog.disownWriters(id));
+      }
+      throw error;
+    }
+    const {owner} = this.#options;
+    if (await this.#withCatalog(catalog => catalog.acceptWriter(id, progress.writer, owner))) return;
+    throw new Stall(
+      'SL014',
+      `the progress of sink "${name}" was written by a worker that this PostgreSQL does not know`,
+      {
+        hint: 'An older backup was restored: the target has transactions that this PostgreSQL has never seen. Drop the sink, empty the target, and create the sink again.',
+      },
+    );
   }
 
   #withCatalog<T>(work: (catalog: WorkerCatalog) => Promise<T>): Promise<T> {

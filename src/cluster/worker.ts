@@ -50,6 +50,7 @@ export class ClusterWorker {
     const fleet = await SinkFleet.open({
       engine,
       cluster,
+      owner,
       applicationName,
       spillDirectory,
       log: this.#log,

@@ -18,6 +18,8 @@ export interface Progress {
   /** `pg_control_system().system_identifier` and timeline of the PostgreSQL that produced the data. */
   readonly system: bigint;
   readonly timeline: number;
+  /** The life of the worker that wrote it; set by the target when it reads. Undefined: it does not say. */
+  readonly writer?: string | undefined;
   /** Present until the stream has passed the snapshot: transactions that it already contained must be dropped. */
   readonly filter?: SnapshotFilter | undefined;
   /** Present while a snapshot that goes out in several commits is unfinished. */

@@ -99,7 +99,8 @@ export const STALL_ERRORS = {
     remedy: 'Drop the sink and create it again.',
   },
   SL002: {
-    explanation: 'A column has changed its type. The log carries no rows for the rewrite.',
+    explanation:
+      'A column has changed its type, or ALTER TYPE has changed what its values look like. The log carries no rows for that.',
     remedy: 'Drop the sink and create it again.',
   },
   SL003: {

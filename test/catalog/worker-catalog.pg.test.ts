@@ -95,7 +95,8 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     for (let i = 0; i < 120; i++) await catalog.noteWriter(sink, `w${i}`);
     await catalog.noteWriter(sink, 'a');
     await catalog.noteWriter(sink, 'a');
-    expect((await writers())['writers']).toHaveLength(100);
+    expect((await writers())['writers']).toEqual(expect.arrayContaining(['w119', 'a']));
+    expect(((await writers())['writers'] as string[]).length).toBeLessThanOrEqual(100);
     expect(await catalog.acceptWriter(sink, 'a', 'b')).toBe(true);
     expect(await writers()).toEqual({writers: ['a', 'b']});
     expect(await catalog.acceptWriter(sink, 'w119', 'c')).toBe(false);

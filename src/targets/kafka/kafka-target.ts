@@ -16,6 +16,8 @@ import {ensureDataTopic, ensureProgressTopic, findDataTopic, type TopicTools} fr
 export interface KafkaTargetOptions {
   readonly sink: SinkDefinition;
   readonly environmentId: string;
+  /** The life of this worker, for its progress records. */
+  readonly writer?: string | undefined;
   readonly log: Logger;
   readonly timeouts?: Partial<KafkaTimeouts> | undefined;
   readonly clock?: Clock | undefined;
@@ -46,6 +48,7 @@ interface Session {
 export class KafkaTarget implements Target {
   readonly transactionLimitMs: number;
   readonly #sink: SinkDefinition;
+  readonly #writer: string | undefined;
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #timeouts: KafkaTimeouts;
@@ -54,8 +57,9 @@ export class KafkaTarget implements Target {
   #session: Session | undefined;
   #opening: {readonly done: Promise<unknown>; readonly abandon: AbortController} | undefined;
 
-  constructor({sink, environmentId, log, timeouts, clock, client}: KafkaTargetOptions) {
+  constructor({sink, environmentId, writer, log, timeouts, clock, client}: KafkaTargetOptions) {
     this.#sink = sink;
+    this.#writer = writer;
     this.#log = log;
     this.#clock = clock ?? systemClock;
     this.#timeouts = {...DEFAULT_TIMEOUTS, ...timeouts};
@@ -222,7 +226,7 @@ export class KafkaTarget implements Target {
     if (this.#clock.now() - session.topicCheckedAt >= this.#sink.target.metadataRefreshMs)
       await this.#checkTopic(session);
     if (session.state === 'idle') await this.#begin(session);
-    const payload = encodeProgress({progress, topicId: session.topic.id});
+    const payload = encodeProgress({progress, topicId: session.topic.id, writer: this.#writer});
     while (!session.producer.produce(this.#sink.target.connection.progressTopic, 0, payload, this.#key, undefined)) {
       await this.#clock.sleep(1);
     }

@@ -44,6 +44,17 @@ test('what is written is what is read', () => {
   );
 });
 
+test('the writer in a record is who writes it, whoever wrote the progress before', () => {
+  const earlier = {...progress, writer: 'earlier'};
+  expect(
+    decodeProgress(encodeProgress({progress: earlier, topicId: undefined, writer: 'later'})).own?.progress,
+  ).toEqual({
+    ...progress,
+    writer: 'later',
+  });
+  expect(decodeProgress(encodeProgress({progress: earlier, topicId: undefined})).own?.progress).toEqual(progress);
+});
+
 test('readers of the older form find the frontier where they look for it', () => {
   const read = (closed: boolean): unknown =>
     JSON.parse(encodeProgress({progress: {...progress, timeClosed: closed}, topicId: undefined}).toString());

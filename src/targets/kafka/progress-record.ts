@@ -20,6 +20,8 @@ export interface OwnProgress {
   readonly progress: Progress;
   /** Which topic of that name the data is in; undefined where the broker gives no topic ids. */
   readonly topicId: string | undefined;
+  /** Who writes it, instead of the writer that `progress` names. */
+  readonly writer?: string | undefined;
 }
 
 /** Raised when a field changes its meaning. Fields that a reader may ignore do not raise it. */
@@ -29,7 +31,7 @@ export function progressKey(sinkId: string): string {
   return `mz-sink-${sinkId}`;
 }
 
-export function encodeProgress({progress, topicId}: OwnProgress): Buffer {
+export function encodeProgress({progress, topicId, writer}: OwnProgress): Buffer {
   const {filter} = progress;
   const own = {
     form: FORM,
@@ -46,6 +48,7 @@ export function encodeProgress({progress, topicId}: OwnProgress): Buffer {
     },
     snapshot: progress.snapshot,
     topicId,
+    writer,
   };
   // By hand, because JSON.stringify has no way to print a number above 2^53.
   return Buffer.from(
@@ -93,6 +96,7 @@ function readOwn(own: Json, version: number): OwnProgress {
     version,
     system: asBigint(own['system']),
     timeline: asCount(own['timeline']),
+    ...(own['writer'] !== undefined && {writer: asText(own['writer'])}),
     ...(own['filter'] !== undefined && {filter: readFilter(asObject(own['filter']))}),
     ...(own['snapshot'] !== undefined && {snapshot: readCursor(asObject(own['snapshot']))}),
   };

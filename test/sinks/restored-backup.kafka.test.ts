@@ -1,0 +1,99 @@
+import {execFile} from 'node:child_process';
+import {chmod} from 'node:fs/promises';
+import {promisify} from 'node:util';
+import type pg from 'pg';
+import {afterEach, beforeEach, expect, test} from 'vitest';
+import {poll} from '../../scripts/process/poll.ts';
+import {SluiceProcess} from '../crash/sluice-process.ts';
+import {freshTopicName, kafkaAddress, readTopicUntil} from '../setup/kafka.ts';
+
+let sluice: SluiceProcess;
+let client: pg.Client;
+let topic: string;
+
+const shell = async (script: string) => await promisify(execFile)('sh', ['-ec', script], {cwd: sluice.directory});
+const start = async () => {
+  await sluice.start();
+  client = await sluice.connect();
+};
+const stop = async () => {
+  await client.end();
+  await sluice.stop();
+};
+const createSink = async (name: string, into = topic) =>
+  await client.query(
+    `CREATE SINK ${name} FROM t INTO KAFKA CONNECTION kafka (TOPIC '${into}') KEY (id) FORMAT JSON ENVELOPE UPSERT`,
+  );
+const keys = async (count: number, of = topic) => {
+  const records = await readTopicUntil(of, found => found.length >= count, {limitMs: 60_000});
+  return records.map(({key}) => String(key));
+};
+const status = async (name: string, wanted: 'running' | 'stalled') =>
+  await poll(`sink ${name} to be ${wanted}`, 60_000, async () => {
+    const {rows} = await client.query<{status: string; details: {code?: string; retrying?: boolean} | null}>(
+      'SELECT status, details FROM mz_internal.mz_sink_statuses WHERE name = $1',
+      [name],
+    );
+    return rows[0].status === wanted && {code: rows[0].details?.code, retrying: rows[0].details?.retrying};
+  });
+
+beforeEach(async () => {
+  sluice = await SluiceProcess.create();
+  // So that the server's files are in the data directory, for root too.
+  await chmod(sluice.directory, 0o711);
+  topic = freshTopicName();
+  await start();
+  await client.query(`CREATE CONNECTION kafka TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`);
+  await client.query('CREATE TABLE t (id int PRIMARY KEY, note text)');
+  await client.query('INSERT INTO t VALUES (1)');
+  await createSink('s');
+  await status('s', 'running');
+  expect(await keys(1)).toEqual(['{"id":1}']);
+  await stop();
+  await shell('cp -a data copy');
+});
+afterEach(async () => {
+  await client.end();
+  await sluice[Symbol.asyncDispose]();
+});
+
+test('a backup of the latest state goes on', async () => {
+  await shell('rm -r data; mv copy data');
+  await start();
+  await client.query('INSERT INTO t VALUES (2)');
+  expect(await keys(2)).toEqual(['{"id":1}', '{"id":2}']);
+});
+
+// With few rows the restored log soon reaches the position that the sink had got to, with other transactions.
+test.each([1, 20_000])(
+  'an older backup stalls the sink for good, also where only %d rows were lost; a new one begins anew',
+  async lost => {
+    await start();
+    await client.query('INSERT INTO t SELECT n FROM generate_series(2, 1 + $1::int) AS n', [lost]);
+    await createSink('later', `${topic}-later`);
+    await status('later', 'running');
+    await keys(1 + lost);
+    await keys(1 + lost, `${topic}-later`);
+    await stop();
+    await shell('rm -r data; mv copy data');
+    await start();
+    await client.query(`INSERT INTO t VALUES (2, 'restored')`);
+    expect(await status('s', 'stalled')).toEqual({code: 'SL014', retrying: false});
+    await client.query(`INSERT INTO t SELECT n, 'more' FROM generate_series(3, 20000) AS n`);
+    await stop();
+    await start();
+    expect(await status('s', 'stalled')).toEqual({code: 'SL014', retrying: false});
+    await client.query(`INSERT INTO t VALUES (100000, 'after')`);
+
+    // Its number was that of a sink that is lost, whose progress and topic are still there.
+    await client.query('DROP SINK s');
+    await createSink('s', `${topic}-later`);
+    expect(await status('s', 'stalled')).toMatchObject({retrying: false});
+    await client.query('DROP SINK s');
+    await createSink('s', `${topic}-new`);
+    await status('s', 'running');
+    const written = await keys(20_001, `${topic}-new`);
+    expect(new Set(written).size).toBe(20_001);
+    expect(written).toHaveLength(20_001);
+  },
+);
