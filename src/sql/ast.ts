@@ -320,6 +320,22 @@ export interface ExplainSchema {
   readonly sink: CreateSink;
 }
 
+/** PostgreSQL's statement, but with a schema that is named with its database: `CREATE SCHEMA "db"."s"`. */
+export interface SchemaOfDatabase {
+  readonly kind: 'schemaOfDatabase';
+  readonly verb: 'CREATE' | 'ALTER' | 'DROP';
+  readonly names: readonly Name[];
+  /** The statement's text in front of the names and behind them. */
+  readonly before: string;
+  readonly rest: string;
+}
+
+export interface SwapSchema {
+  readonly kind: 'swapSchema';
+  readonly name: Name;
+  readonly other: Name;
+}
+
 /** Understood well enough to say what is missing: SUBSCRIBE, CREATE SOURCE, COPY to an object store. */
 export interface Unsupported {
   readonly kind: 'unsupported';
@@ -355,4 +371,6 @@ export type Statement =
   | SetVariable
   | ResetVariable
   | ExplainSchema
+  | SchemaOfDatabase
+  | SwapSchema
   | Unsupported;

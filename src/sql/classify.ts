@@ -82,11 +82,14 @@ function isOurs(family: Family, lexer: Lexer): boolean {
   switch (family) {
     case 'alter': {
       const second = nextWord(lexer) ?? '';
-      return second === 'default' ? isDefaultPrivilegesOfOurs(lexer) : OBJECT_KINDS.has(second);
+      if (second === 'default') return isDefaultPrivilegesOfOurs(lexer);
+      return second === 'schema' ? isSchemaOfOurs(family, lexer) : OBJECT_KINDS.has(second);
     }
     case 'create':
-    case 'drop':
-      return OBJECT_KINDS.has(nextWord(lexer) ?? '');
+    case 'drop': {
+      const second = nextWord(lexer) ?? '';
+      return second === 'schema' ? isSchemaOfOurs(family, lexer) : OBJECT_KINDS.has(second);
+    }
     case 'comment':
       return nextWord(lexer) === 'on' && OBJECT_KINDS.has(nextWord(lexer) ?? '');
     case 'grant':
@@ -180,6 +183,22 @@ function isGrantOnOurs(lexer: Lexer): boolean {
     const next = nextName(lexer);
     return next !== undefined && (lexer.kind === 'quotedWord' || (next !== 'to' && next !== 'from'));
   });
+}
+
+/** PostgreSQL does not take a schema's database in front of its name, nor SWAP WITH. */
+function isSchemaOfOurs(family: 'create' | 'alter' | 'drop', lexer: Lexer): boolean {
+  let name = nextName(lexer);
+  if (name === 'if' && lexer.kind === 'word') {
+    do name = nextName(lexer);
+    while (lexer.kind === 'word' && (name === 'not' || name === 'exists'));
+  }
+  for (lexer.next(); name !== undefined; lexer.next()) {
+    if (lexer.isPunctuation(0x2e)) return true;
+    if (family === 'alter') return wordOf(lexer) === 'swap';
+    if (family === 'create' || !lexer.isPunctuation(0x2c)) return false;
+    name = nextName(lexer);
+  }
+  return false;
 }
 
 /** PostgreSQL knows no default privileges for our kinds of objects, for all roles at once, or for a database. */

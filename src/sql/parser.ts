@@ -5,6 +5,7 @@ import {parseCreateCluster, parseCreateClusterReplica} from './parse-cluster.ts'
 import {parseCreateConnection, parseValidateConnection} from './parse-connection.ts';
 import {parseAlter, parseComment, parseDrop, parseReset, parseSet, takeKind} from './parse-objects.ts';
 import {parseGrant} from './parse-privileges.ts';
+import {parseSchema} from './parse-schema.ts';
 import {parseSecretExpression} from './parse-secret.ts';
 import {parseShow} from './parse-show.ts';
 import {parseCreateSink, parseExplainSchema} from './parse-sink.ts';
@@ -24,6 +25,9 @@ export function parseStatement(text: string, family: Family, options: LexicalOpt
 }
 
 function parseFamily(tokens: TokenStream, family: Family): Statement {
+  if ((family === 'create' || family === 'alter' || family === 'drop') && tokens.take('SCHEMA')) {
+    return parseSchema(tokens, family.toUpperCase() as 'CREATE' | 'ALTER' | 'DROP');
+  }
   switch (family) {
     case 'create':
       return parseCreate(tokens);

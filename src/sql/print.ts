@@ -137,6 +137,12 @@ export function printPieces(statement: Statement): Piece[] {
       const json = statement.json ? ' AS JSON' : '';
       return [`EXPLAIN ${statement.part.toUpperCase()} SCHEMA${json} FOR `, ...printCreateSink(statement.sink)];
     }
+    case 'swapSchema':
+      return ['ALTER SCHEMA ', {name: statement.name}, ' SWAP WITH ', {name: statement.other}];
+    case 'schemaOfDatabase': {
+      const names = statement.names.map((name): Piece[] => [{name}]);
+      return [statement.before, ...separated(names, ', '), statement.rest];
+    }
     case 'unsupported':
       return [];
   }

@@ -16,6 +16,7 @@ import {planCreateConnection} from './create-connection.ts';
 import {planCreateSink} from './create-sink.ts';
 import {planDrop} from './drop.ts';
 import {planAlterDefaultPrivileges, planGrant, planGrantOnSystem} from './grants.ts';
+import {planSchemaOfDatabase, planSwapSchema} from './schemas.ts';
 import {planAlterSecret, planCreateSecret} from './secrets.ts';
 import {planResetVariable, planSetVariable, planShowVariable} from './session-variables.ts';
 import {planShowCreate} from './show-create.ts';
@@ -89,6 +90,10 @@ function planOf(statement: Statement): Plan | undefined {
       return planGrantOnSystem(statement);
     case 'alterDefaultPrivileges':
       return planAlterDefaultPrivileges(statement);
+    case 'schemaOfDatabase':
+      return planSchemaOfDatabase(statement);
+    case 'swapSchema':
+      return planSwapSchema(statement);
     case 'explainSchema':
       return refuse('EXPLAIN', notYet('EXPLAIN SCHEMA is'));
     case 'unsupported':

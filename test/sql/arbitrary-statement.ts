@@ -256,6 +256,14 @@ export const statement: Arbitrary<Statement> = fc.oneof(
   }),
   fc.record({kind: kind('createClusterReplica'), name: name(2), options: options(REPLICA_OPTIONS)}),
   fc.record({kind: kind('swapCluster'), name: name(1), other: name(1)}),
+  fc.record({kind: kind('swapSchema'), name: name(2), other: name(2)}),
+  fc.record({
+    kind: kind('schemaOfDatabase'),
+    verb: kind('CREATE'),
+    names: fc.tuple(word, word).map(parts => [{parts, at: 0}]),
+    before: kind('CREATE SCHEMA IF NOT EXISTS '),
+    rest: fc.constantFrom('', ' AUTHORIZATION x CREATE TABLE t (a int)'),
+  }),
   fc.record({
     kind: kind('showList'),
     list: kind('sinks'),
