@@ -11,7 +11,10 @@ import {
   notInLog,
   notPublished,
   publishedInPart,
+  typeChanged,
 } from '../sinks/stalls.ts';
+import type {SqlType} from '../types/sql-type.ts';
+import {canChange, looksTheSame} from '../types/type-change.ts';
 
 interface RelationNow {
   readonly sink: ObjectId;
@@ -26,11 +29,13 @@ interface RelationNow {
   readonly unlogged: string | null;
   /** The relation's columns by attribute number. */
   readonly columns: Readonly<Record<string, ColumnType>>;
+  /** What types that can change were like when the relation was published, by attribute number. */
+  readonly types: Readonly<Record<string, SqlType>> | null;
 }
 
 const NOW = `
 SELECT s.sink, n.nspname || '.' || c.relname AS name, coalesce(e.oid = st.publication_entry, false) AS published,
-  coalesce(e.prqual IS NOT NULL OR e.prattrs IS NOT NULL, false) AS narrowed, tables.poor, tables.unlogged,
+  coalesce(e.prqual IS NOT NULL OR e.prattrs IS NOT NULL, false) AS narrowed, tables.poor, tables.unlogged, st.column_types AS types,
   (SELECT coalesce(json_object_agg(a.attnum, json_build_object('typeOid', a.atttypid::bigint, 'typmod', a.atttypmod)), '{}')
    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
 FROM unnest($2::text[], $3::oid[]) AS s (sink, relation)
@@ -60,13 +65,14 @@ export class RelationWatch {
     this.#publication = publication;
   }
 
-  /** After the relation was published and before its snapshot: from now on only this very entry of the publication will do. */
-  async notePublished(client: pg.ClientBase, {id, relation}: SinkDefinition): Promise<void> {
+  /** After the relation was published and before its snapshot: from now on only this very entry of the publication will do, and these types. */
+  async notePublished(client: pg.ClientBase, {id, relation, columns}: SinkDefinition): Promise<void> {
+    const types = columns.filter(({type}) => canChange(type)).map(({attnum, type}) => [attnum, type] as const);
     await client.query(
-      `UPDATE mz_sluice.sink_state SET publication_entry = r.oid
+      `UPDATE mz_sluice.sink_state SET publication_entry = r.oid, column_types = $4
        FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
        WHERE sink = $2 AND publication_entry IS NULL AND p.pubname = $1 AND r.prrelid = $3::oid`,
-      [this.#publication, id, relation],
+      [this.#publication, id, relation, JSON.stringify(Object.fromEntries(types))],
     );
   }
 
@@ -104,6 +110,11 @@ export class RelationWatch {
     if (gone !== undefined) return columnDropped(name, gone.name);
     const retyped = columns.find(column => !hasSameValues(column, now.columns[column.attnum]));
     if (retyped !== undefined) return columnRetyped(name, retyped.name);
+    for (const [attnum, before] of Object.entries(now.types ?? {})) {
+      const column = columns.find(candidate => candidate.attnum === Number(attnum));
+      if (column !== undefined && !looksTheSame(before, column.type))
+        return typeChanged(name, column.name, before.name);
+    }
     return unlogged === null ? undefined : notInLog(name, unlogged);
   }
 }

@@ -20,6 +20,13 @@ export function columnRetyped(relation: string, column: string): Stall {
   });
 }
 
+/** By ALTER TYPE: a label was renamed, or a field of a composite type came, went or changed. */
+export function typeChanged(relation: string, column: string, type: string): Stall {
+  return new Stall('SL002', `type "${type}" of column "${column}" of "${relation}" has changed`, {
+    hint: `${AGAIN}: rows that hold such values look different now and were not sent by the log.`,
+  });
+}
+
 export function columnsMixedUp(relation: string, column: string, other: string): Stall {
   return new Stall('SL003', `columns "${column}" and "${other}" of "${relation}" cannot be told apart in the log`, {
     hint: `A column was renamed while another one took its name. ${AGAIN}.`,

@@ -134,6 +134,34 @@ test('a stored generated column whose expression changes', async () => {
   expect(await world.topic(topic)).toEqual(messages);
 });
 
+test('a type that changes under its values', async () => {
+  await world.sql(
+    `CREATE TYPE mood AS ENUM ('sad', 'fine')`,
+    `CREATE TYPE pair AS (x integer, y text)`,
+    `CREATE TABLE moody_t (a integer PRIMARY KEY, m mood[])`,
+    `CREATE TABLE paired_t (a integer PRIMARY KEY, p pair)`,
+    `INSERT INTO moody_t VALUES (1, '{sad}')`,
+    `INSERT INTO paired_t VALUES (1, '(1,one)')`,
+  );
+  const moody = await world.running({name: 'moody', key: '(a)'});
+  const paired = await world.running({name: 'paired', key: '(a)'});
+  await world.sql(`ALTER TYPE mood ADD VALUE 'glad' BEFORE 'fine'`, `INSERT INTO moody_t VALUES (2, '{glad,fine}')`);
+  const rows = [
+    {key: {a: 1}, value: {a: 1, m: ['sad']}},
+    {key: {a: 2}, value: {a: 2, m: ['glad', 'fine']}},
+  ];
+  expect(await world.messages('moody', moody)).toEqual(rows);
+  await world.sql(`ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'`, `ALTER TYPE pair ADD ATTRIBUTE z integer`);
+  expect((await world.stalled('moody', 'SL002')).error).toBe(
+    'type "_mood" of column "m" of "public.moody_t" has changed',
+  );
+  expect((await world.stalled('paired', 'SL002')).error).toBe(
+    'type "pair" of column "p" of "public.paired_t" has changed',
+  );
+  expect(await world.topic(moody)).toEqual(rows);
+  expect(await world.topic(paired)).toHaveLength(1);
+});
+
 test('a last column that was dropped and added again looks the same in the log, and is noticed all the same', async () => {
   const topic = await sink('last');
   await world.transaction(`ALTER TABLE last_t DROP COLUMN c`, `ALTER TABLE last_t ADD COLUMN c integer`);

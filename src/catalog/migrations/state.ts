@@ -105,6 +105,8 @@ CREATE TABLE mz_sluice.sink_state (
   writers text[] NOT NULL DEFAULT '{}',
   -- pg_publication_rel.oid of the relation when the sink was published: another one when somebody took it out and put it back.
   publication_entry oid,
+  -- Enums and composite types of the sink's columns as they were then, by attribute number: {attnum: SqlType}.
+  column_types jsonb,
   -- End LSN and write frontier (the next logical time that is not yet committed) of the target's last progress.
   end_lsn pg_lsn,
   time bigint,
