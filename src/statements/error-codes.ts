@@ -90,6 +90,46 @@ export const STATEMENT_ERRORS = {
   XX000: {explanation: 'A mistake of Sluice.', remedy: 'Look into its log, and report it.'},
 } as const satisfies Record<string, ErrorCode>;
 
+/** What connections and commands of the command line end with, besides those above and PostgreSQL's own. */
+export const CONNECTION_ERRORS = {
+  '08001': {
+    explanation: 'Sluice cannot connect to its PostgreSQL.',
+    remedy: 'Check that it runs, and the URL. The message ends with the reason.',
+  },
+  '08003': {explanation: 'A connection of Sluice to its PostgreSQL was closed.', remedy: 'Try again.'},
+  '08006': {explanation: 'A connection of Sluice to its PostgreSQL was lost.', remedy: 'Try again.'},
+  '08P01': {explanation: 'The client does not keep to the protocol.', remedy: 'Use another driver, or report it.'},
+  '28000': {
+    explanation: 'The role may not log in at this address, or not in this way: without TLS, or without a password.',
+    remedy: 'See the page about connecting.',
+  },
+  '28P01': {explanation: 'The password is wrong or missing.', remedy: 'Give the right one.'},
+  '53300': {
+    explanation: 'There are as many sessions as Sluice takes.',
+    remedy: 'Close some, or put a pool in between.',
+  },
+  '55000': {
+    explanation:
+      'Something is not in the state that this needs: an address that needs TLS, settings of PostgreSQL, a data directory of another version.',
+    remedy: 'Do what the hint says.',
+  },
+  '55006': {
+    explanation: 'Another Sluice uses the data directory.',
+    remedy: 'Stop it, or choose another directory with --data-dir.',
+  },
+  '57P01': {
+    explanation: 'Sluice is being shut down, or an administrator has ended the session.',
+    remedy: 'Connect again.',
+  },
+  '57P03': {explanation: 'The engine cannot be reached at the moment.', remedy: 'Connect again later; see the log.'},
+  '58030': {explanation: 'A file of the data directory cannot be read.', remedy: 'Give it back its owner and mode.'},
+  '58P01': {explanation: 'A file that an option names cannot be read.', remedy: 'Check path, owner and mode.'},
+  XX001: {
+    explanation: 'What was compared or decrypted is not what it should be.',
+    remedy: 'A secret: give it again with ALTER SECRET. The demo: report it.',
+  },
+} as const satisfies Record<string, ErrorCode>;
+
 const AGAIN = 'Drop the sink, empty its target, and create the sink again.';
 
 /** What a stalled sink shows in the details of `mz_internal.mz_sink_statuses`. The hint beside it is about the case at hand. */
@@ -170,9 +210,9 @@ export const STALL_ERRORS = {
 
 /** Every code with one sentence or two, for the reference page. */
 export function allErrorCodes(): readonly (readonly [string, string, string])[] {
-  const own = [...Object.entries(STATEMENT_ERRORS), ...Object.entries(STALL_ERRORS)].map(
-    ([code, {explanation, remedy}]) => [code, explanation, remedy] as const,
-  );
+  const own = [STATEMENT_ERRORS, CONNECTION_ERRORS, STALL_ERRORS]
+    .flatMap(Object.entries<ErrorCode>)
+    .map(([code, {explanation, remedy}]) => [code, explanation, remedy] as const);
   const kafka = Object.entries(KAFKA_STALL_CODES).map(
     ([code, explanation]) => [code, explanation, 'See the hint in the details of the status.'] as const,
   );

@@ -1,6 +1,8 @@
 import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
 import type pg from 'pg';
 import {afterAll, beforeAll, expect, test} from 'vitest';
+import {Child} from '../../scripts/process/child.ts';
 import {poll} from '../../scripts/process/poll.ts';
 import {SluiceProcess} from '../crash/sluice-process.ts';
 import {freshTopicName, kafkaAddress} from '../setup/kafka.ts';
@@ -71,6 +73,35 @@ test('a worker that was killed is counted, and health comes back', async () => {
   await shows('sluice_worker_restarts_total{cluster="quickstart"} 1');
   await poll('health', 60_000, async () => (await get('/healthz')).status === 200);
   await shows(`sluice_sink_status{${SINK},status="running"} 1`);
+});
+
+test('a cluster elsewhere has an address of its own', async () => {
+  const logFile = join(sluice.directory, 'cluster.log');
+  const cluster = await Child.spawn({
+    command: process.execPath,
+    args: [
+      ...[join(import.meta.dirname, '../../bin/sluice'), 'cluster', 'quickstart', '--metrics-listen', '127.0.0.1:0'],
+      ...['--postgres', await sluice.engineUrl(), '--data-dir', join(sluice.directory, 'cluster')],
+    ],
+    logFile,
+  });
+  try {
+    const port = await poll('its address', 60_000, async () => {
+      if (!cluster.running) throw new Error(await readFile(logFile, 'utf8'));
+      return /"port":(\d+),"msg":"metrics and health are served"/.exec(await readFile(logFile, 'utf8'))?.[1];
+    });
+    await poll('its worker in its metrics', 60_000, async () => {
+      const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+      expect(text).not.toContain('\nsluice_gateway_sessions ');
+      return (
+        text.includes('\nsluice_worker_restarts_total{cluster="quickstart"} 0\n') && text.includes('\nsluice_up 1\n')
+      );
+    });
+    // The lease is held, by the worker of the main process.
+    expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
+  } finally {
+    await cluster.end('SIGTERM');
+  }
 });
 
 test('a stalled sink shows its code, and does not make Sluice unhealthy', async () => {

@@ -1,6 +1,7 @@
 import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {describe, expect, test} from 'vitest';
+import {METRICS} from '../../src/console/metric-table.ts';
 import {splitStatements} from '../../src/sql/split.ts';
 import {planStatement} from '../../src/statements/plan.ts';
 import {REFERENCE} from './reference.ts';
@@ -38,6 +39,12 @@ describe.each(pages)('docs/%s', page => {
       expect(() => readFileSync(join(file, '..', target)), target).not.toThrow();
     }
   });
+});
+
+test('every metric that the page about operations speaks of exists', () => {
+  const named = readFileSync(join(DOCS, 'operations.md'), 'utf8').match(/\bsluice_[a-z_]+\b(?!…)/g) ?? [];
+  expect(named.length).toBeGreaterThan(30);
+  expect(named.filter(name => !Object.hasOwn(METRICS, name))).toEqual([]);
 });
 
 test('every generated part is in a page', () => {
