@@ -1,18 +1,11 @@
 import {SqlError} from '../base/sql-error.ts';
-import {
-  type ConnectionDescription,
-  createConnection,
-  describeConnection,
-  describeSecret,
-  type ItemDescription,
-  type KafkaConnectionOptions,
-  type SqlPart,
-} from '../catalog/commands.ts';
+import {createConnection, type KafkaConnectionOptions, type SqlPart} from '../catalog/commands.ts';
 import type {CreateConnection, Name} from '../sql/ast.ts';
 import {CONNECTION_TYPES, CONNECTION_WITH_OPTIONS} from '../sql/options/connection.ts';
 import {readOptions} from '../sql/options/describe.ts';
 import {probeBrokers} from '../targets/kafka/probe.ts';
-import {ask, describe, notYet, objectName} from './ask.ts';
+import {ask, notYet, objectName} from './ask.ts';
+import {namedConnections, resolveReferences} from './connection-references.ts';
 import {createSqlParts} from './create-sql.ts';
 import {type CheckedKafkaConnection, checkKafkaConnection} from './kafka-connection.ts';
 import {checkOtherConnection} from './other-connections.ts';
@@ -55,11 +48,12 @@ export async function checkConnection(
 ): Promise<UsableConnection> {
   if (statement.type !== 'kafka') {
     checkOtherConnection(statement);
+    await resolveReferences(statement.options, context);
     throw notYet(`${CONNECTION_TYPES[statement.type].title} connections are`);
   }
   const kafka = checkKafkaConnection(statement);
-  const references = await resolveNames(kafka, context);
-  refuseWhatDoesNotRunYet(kafka);
+  const references = await resolveReferences(statement.options, context);
+  refuseWhatDoesNotRunYet(statement, kafka);
   return {kafka, references};
 }
 
@@ -101,30 +95,10 @@ export function checkOptionsFit({type, options}: CreateConnection): void {
   throw new SqlError('42601', `${title} connections do not support ${names} values`, {position: foreign[0].at});
 }
 
-const TYPE_TITLES = {'ssh-tunnel': 'an SSH', aws: 'an AWS', 'aws-privatelink': 'an AWS PRIVATELINK'} as const;
-
-async function resolveNames(
-  {connections, secrets}: CheckedKafkaConnection,
-  context: StatementContext,
-): Promise<Map<Name, SqlPart>> {
-  const references = new Map<Name, SqlPart>();
-  for (const name of secrets) {
-    const {id} = await describe<ItemDescription>(context, describeSecret(objectName(name), 'usage'), name.at);
-    references.set(name, {ref: 'item', id});
-  }
-  for (const {name, type} of connections) {
-    const found = await describe<ConnectionDescription>(context, describeConnection(objectName(name)), name.at);
-    if ((found.definition.type as string) !== type) {
-      throw new SqlError('42809', `${found.name} is not ${TYPE_TITLES[type]} connection`, {position: name.at});
-    }
-    references.set(name, {ref: 'item', id: found.id});
-  }
-  return references;
-}
-
-function refuseWhatDoesNotRunYet({securityProtocol, connections}: CheckedKafkaConnection): void {
-  if (connections.length > 0)
-    throw notYet('tunnels and AWS connections of Kafka connections are', connections[0].name.at);
+function refuseWhatDoesNotRunYet({options}: CreateConnection, {securityProtocol}: CheckedKafkaConnection): void {
+  const [connection] = namedConnections(options);
+  if (connection !== undefined)
+    throw notYet('tunnels and AWS connections of Kafka connections are', connection.name.at);
   if (securityProtocol !== 'PLAINTEXT') {
     throw notYet(
       `security protocol ${securityProtocol} of Kafka connections is`,

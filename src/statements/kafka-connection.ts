@@ -1,5 +1,5 @@
 import {SqlError} from '../base/sql-error.ts';
-import type {CreateConnection, Name} from '../sql/ast.ts';
+import type {CreateConnection} from '../sql/ast.ts';
 import {KAFKA_CONNECTION_OPTIONS} from '../sql/options/connection.ts';
 import {type OptionsOf, readOptions} from '../sql/options/describe.ts';
 
@@ -11,9 +11,6 @@ export interface CheckedKafkaConnection {
   readonly options: KafkaOptions;
   readonly securityProtocol: SecurityProtocol;
   readonly brokers: readonly string[];
-  /** Connections that the options name, each with the type that it must have. */
-  readonly connections: readonly {readonly name: Name; readonly type: 'ssh-tunnel' | 'aws' | 'aws-privatelink'}[];
-  readonly secrets: readonly Name[];
 }
 
 const PROTOCOLS: readonly SecurityProtocol[] = ['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'];
@@ -33,7 +30,7 @@ export function checkKafkaConnection(statement: CreateConnection): CheckedKafkaC
       position: at('PROGRESS TOPIC REPLICATION FACTOR'),
     });
   }
-  return {options, securityProtocol, brokers, connections: namedConnections(options), secrets: namedSecrets(options)};
+  return {options, securityProtocol, brokers};
 }
 
 type At = (option: string) => number | undefined;
@@ -121,30 +118,4 @@ function checkSasl(options: KafkaOptions, at: At): void {
       position: at('SASL MECHANISMS'),
     });
   }
-}
-
-function namedConnections(options: KafkaOptions): CheckedKafkaConnection['connections'] {
-  const tunnels = (options.BROKER ?? options.BROKERS ?? []).flatMap(({tunnel}) =>
-    tunnel === undefined
-      ? []
-      : [
-          {
-            name: tunnel.connection,
-            type: tunnel.via === 'ssh' ? ('ssh-tunnel' as const) : ('aws-privatelink' as const),
-          },
-        ],
-  );
-  const others = [
-    {name: options['SSH TUNNEL'], type: 'ssh-tunnel' as const},
-    {name: options['AWS CONNECTION'], type: 'aws' as const},
-    {name: options['AWS PRIVATELINK'], type: 'aws-privatelink' as const},
-  ];
-  return [...tunnels, ...others.flatMap(({name, type}) => (name === undefined ? [] : [{name, type}]))];
-}
-
-function namedSecrets(options: KafkaOptions): Name[] {
-  return [...TLS_OPTIONS, ...SASL_OPTIONS].flatMap(name => {
-    const value = options[name];
-    return typeof value === 'object' && 'secret' in value ? [value.secret] : [];
-  });
 }
