@@ -43,21 +43,35 @@ export async function migrate(client: pg.Client): Promise<void> {
   await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
   try {
     const applied = await appliedVersion(client);
-    const latest = MIGRATIONS.at(-1)!.version;
-    if (applied > latest) {
-      throw new SqlError(
-        '55000',
-        `state of Sluice has version ${applied}, this Sluice knows versions up to ${latest}`,
-        {
-          detail: 'A newer Sluice has used this database or data directory.',
-          hint: 'Start that version of Sluice, or a later one.',
-        },
-      );
-    }
+    refuseNewer(applied);
     for (const migration of MIGRATIONS) if (migration.version > applied) await apply(client, migration);
   } finally {
     await client.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
   }
+}
+
+/** For processes that do not set anything up. Throws `SqlError` 55000 unless the state in this database is what this Sluice expects. */
+export async function requireState(client: pg.Client): Promise<void> {
+  const applied = await appliedVersion(client);
+  refuseNewer(applied);
+  const latest = MIGRATIONS.at(-1)!.version;
+  if (applied === latest) return;
+  throw new SqlError(
+    '55000',
+    applied === 0
+      ? 'Sluice is not set up in this database'
+      : `state of Sluice has version ${applied}, this Sluice needs version ${latest}`,
+    {hint: 'Run sluice start of this version on it first.'},
+  );
+}
+
+function refuseNewer(applied: number): void {
+  const latest = MIGRATIONS.at(-1)!.version;
+  if (applied <= latest) return;
+  throw new SqlError('55000', `state of Sluice has version ${applied}, this Sluice knows versions up to ${latest}`, {
+    detail: 'A newer Sluice has used this database or data directory.',
+    hint: 'Start that version of Sluice, or a later one.',
+  });
 }
 
 /** 0 = an empty database. */

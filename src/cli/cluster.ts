@@ -6,6 +6,7 @@ import {SqlError} from '../base/sql-error.ts';
 import {ClusterSupervisor} from '../cluster/supervisor.ts';
 import {checkAttached, parseEngineUrl} from '../engine/attached.ts';
 import type {CLUSTER_OPTIONS} from './command-options.ts';
+import {requireCluster} from './require-cluster.ts';
 import {resolveLoopbackAddress} from './listen-address.ts';
 import {aborted, Closers} from './shutdown.ts';
 import {startConsole} from './start-console.ts';
@@ -30,6 +31,7 @@ export async function runCluster({name, config, log, signal}: RunCluster): Promi
   await mkdir(dataDir, {recursive: true, mode: 0o700});
   const closers = new Closers(log);
   try {
+    await requireCluster(engine, name);
     const supervisor = new ClusterSupervisor({engine, dataDir, log, logFormat: config['log-format'], only: name});
     if (listen !== undefined) {
       await startConsole({listen, engine, supervisor, sessions: () => undefined, only: name, log, closers});

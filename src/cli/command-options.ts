@@ -40,6 +40,12 @@ export const START_OPTIONS = {
     type: 'url',
     text: 'Run on this PostgreSQL, 15 or newer with wal_level=logical, instead of the embedded one.',
   },
+  clusters: {
+    type: 'choice',
+    choices: ['all', 'none'],
+    default: 'all',
+    text: 'Which clusters run here; none where sluice cluster runs them on other machines.',
+  },
   password: {
     type: 'secret',
     text: 'Password of user materialize; with it everybody has to log in by password. Better given by the environment, because arguments are visible to other users.',

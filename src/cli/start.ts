@@ -59,7 +59,13 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
     if (tls !== undefined) reloadOnHangup(tls, log, closers);
     const engine = await startEngine({config, log, signal, dataDir, closers});
     await prepareState(engine);
-    const supervisor = new ClusterSupervisor({engine, dataDir, log, logFormat: config['log-format']});
+    const supervisor = new ClusterSupervisor({
+      engine,
+      dataDir,
+      log,
+      logFormat: config['log-format'],
+      runsNone: config.clusters === 'none',
+    });
     await prepareAnnouncements(engine);
     const gateways: GatewayServer[] = [];
     if (metricsListen !== undefined) {

@@ -32,6 +32,8 @@ export interface SupervisorOptions {
   readonly logFormat: LogFormat;
   /** Only this cluster, by name; undefined = every cluster of the catalog. */
   readonly only?: string | undefined;
+  /** Others run the clusters; this one only looks after what dropped clusters leave behind. */
+  readonly runsNone?: boolean | undefined;
 }
 
 /** A cluster's process as it is now. */
@@ -96,10 +98,10 @@ export class ClusterSupervisor {
   }
 
   async #reconcile(client: pg.Client): Promise<void> {
-    const {only, log} = this.#options;
+    const {only, runsNone = false, log} = this.#options;
     const catalog = new WorkerCatalog(client);
-    const clusters = await catalog.clusters();
-    const wanted = clusters.filter(c => c.replicationFactor > 0 && (only === undefined || c.name === only));
+    const running = (await catalog.clusters()).filter(c => c.replicationFactor > 0);
+    const wanted = running.filter(({name}) => !runsNone && (only === undefined || name === only));
     const ids = new Set(wanted.map(c => c.id));
     for (const [id, child] of this.#children) {
       if (ids.has(id)) continue;
@@ -108,7 +110,8 @@ export class ClusterSupervisor {
       await child.stop();
       await catalog.recordPaused(id);
     }
-    if (only === undefined) await retireOrphans(client, catalog, ids);
+    // Workers elsewhere do it for their own clusters.
+    if (only === undefined) await retireOrphans(client, catalog, new Set(running.map(c => c.id)));
     for (const {id, name} of wanted) {
       if (this.#children.has(id)) continue;
       const child = new Child(id, name, this.#options);

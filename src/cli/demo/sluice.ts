@@ -45,6 +45,7 @@ export class DemoSluice {
           // The user of a database of one's own is often a superuser, whom only this address takes.
           'internal-listen': postgres === undefined ? undefined : LOOPBACK,
           postgres,
+          clusters: 'all',
           password: undefined,
           'secret-key': undefined,
           'tls-cert': undefined,
