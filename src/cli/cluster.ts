@@ -4,10 +4,13 @@ import type {Logger} from 'pino';
 import type {Config} from '../base/options.ts';
 import {SqlError} from '../base/sql-error.ts';
 import {ClusterSupervisor} from '../cluster/supervisor.ts';
+import type {EngineAddress} from '../engine/address.ts';
 import {checkAttached, parseEngineUrl} from '../engine/attached.ts';
+import {connect} from '../engine/connect.ts';
 import type {CLUSTER_OPTIONS} from './command-options.ts';
 import {requireCluster} from './require-cluster.ts';
 import {resolveLoopbackAddress} from './listen-address.ts';
+import {secretKeyIdsAt, secretKeyPlace, warnOfMissingKeys} from './secret-keys.ts';
 import {aborted, Closers} from './shutdown.ts';
 import {startConsole} from './start-console.ts';
 
@@ -29,6 +32,7 @@ export async function runCluster({name, config, log, signal}: RunCluster): Promi
   for (const warning of await checkAttached(engine)) log.warn(warning);
   const dataDir = resolve(config['data-dir']);
   await mkdir(dataDir, {recursive: true, mode: 0o700});
+  await checkSecretKeys(engine, config, log);
   const closers = new Closers(log);
   try {
     await requireCluster(engine, name);
@@ -41,5 +45,15 @@ export async function runCluster({name, config, log, signal}: RunCluster): Promi
     await aborted(signal);
   } finally {
     await closers.close();
+  }
+}
+
+async function checkSecretKeys(engine: EngineAddress, config: RunCluster['config'], log: Logger): Promise<void> {
+  const here = secretKeyIdsAt(secretKeyPlace(config));
+  const client = await connect(engine, {applicationName: 'sluice cluster'});
+  try {
+    await warnOfMissingKeys(client, here, log);
+  } finally {
+    await client.end();
   }
 }

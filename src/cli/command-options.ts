@@ -20,6 +20,17 @@ const metricsListen = {
   text: 'Where /metrics and /healthz are served by plain HTTP, on this machine only; off unless given. Port 0 takes any free one.',
 } as const;
 
+const secretKeys = {
+  'secret-key': {
+    type: 'secret',
+    text: 'Keys of secrets, each 64 hexadecimal digits, with commas between them: the first encrypts, all decrypt. Better given by the environment.',
+  },
+  'secret-key-file': {
+    type: 'path',
+    text: 'File with the keys of secrets, one a line. Default: secret.key in the data directory, made if it is missing.',
+  },
+} as const;
+
 /** What `sluice start` takes. */
 export const START_OPTIONS = {
   'data-dir': {
@@ -55,10 +66,7 @@ export const START_OPTIONS = {
     text: 'PEM file with the certificate that clients see, followed by what leads up to its authority. SIGHUP reads it again.',
   },
   'tls-key': {type: 'path', text: 'PEM file with the key of that certificate; nobody else may read it.'},
-  'secret-key': {
-    type: 'secret',
-    text: 'Key that encrypts secrets, 64 hexadecimal digits. Without it the file secret.key of the data directory, made at the first start.',
-  },
+  ...secretKeys,
   'metrics-listen': metricsListen,
   'log-level': logLevel,
   'log-format': logFormat,
@@ -94,6 +102,7 @@ export const CLUSTER_OPTIONS = {
     default: './sluice-cluster-data',
     text: 'Where large transactions wait on disk. Nothing in it outlives the process.',
   },
+  ...secretKeys,
   'metrics-listen': metricsListen,
   'log-level': logLevel,
   'log-format': logFormat,
@@ -110,4 +119,11 @@ export const UNINSTALL_OPTIONS = {
   postgres: {type: 'url', text: 'The PostgreSQL to take Sluice out of, as for sluice start. Required.'},
   yes: {type: 'flag', default: 'false', text: 'Do it. Without it, only say what would be done.'},
   force: {type: 'flag', default: 'false', text: 'Also while a Sluice runs there: its connections are cut.'},
+} as const satisfies Options;
+
+/** What `sluice secrets rotate` and `sluice secrets keys` take. */
+export const SECRETS_OPTIONS = {
+  'data-dir': {type: 'path', default: './sluice-data', text: 'The data directory of the Sluice that runs.'},
+  postgres: {type: 'url', text: 'Your own PostgreSQL, where Sluice runs on that.'},
+  ...secretKeys,
 } as const satisfies Options;

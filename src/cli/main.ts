@@ -6,10 +6,18 @@ import type {LogFormat, LogLevel} from '../base/log.ts';
 import {environmentName, flagOf, helpOf, parseOptions} from '../base/options.ts';
 import type {Config, Options} from '../base/options.ts';
 import {runCluster} from './cluster.ts';
-import {CLUSTER_OPTIONS, DEMO_OPTIONS, DOCTOR_OPTIONS, START_OPTIONS, UNINSTALL_OPTIONS} from './command-options.ts';
+import {
+  CLUSTER_OPTIONS,
+  DEMO_OPTIONS,
+  DOCTOR_OPTIONS,
+  START_OPTIONS,
+  SECRETS_OPTIONS,
+  UNINSTALL_OPTIONS,
+} from './command-options.ts';
 import {runDemo} from './demo.ts';
 import {examine} from './doctor.ts';
 import {describeFailure} from './report-error.ts';
+import {listSecretKeys, rotateSecrets} from './rotate-secrets.ts';
 import {interruptions, shutdownSignal} from './shutdown.ts';
 import {start} from './start.ts';
 import {uninstall} from './uninstall.ts';
@@ -116,6 +124,22 @@ command(
   async config => {
     if (!(await uninstall({config, out: process.stdout}))) process.exit(1);
   },
+);
+
+const secrets = program.command('secrets').description('Keys that encrypt the values of secrets.');
+
+command(
+  secrets.command('rotate').description('Encrypt every secret with a new key, while Sluice runs.'),
+  SECRETS_OPTIONS,
+  config => rotateSecrets({config, out: process.stdout}),
+);
+
+command(
+  secrets
+    .command('keys')
+    .description('List the keys that are here or needed, and how many secrets each has encrypted.'),
+  SECRETS_OPTIONS,
+  config => listSecretKeys({config, out: process.stdout}),
 );
 
 await program.parseAsync();

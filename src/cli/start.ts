@@ -3,8 +3,10 @@ import {join, resolve} from 'node:path';
 import type {Logger} from 'pino';
 import type {Config, ListenAddress} from '../base/options.ts';
 import {SqlError} from '../base/sql-error.ts';
-import {AesSecretBox, openSecretKeyFile, parseSecretKey} from '../catalog/aes-secret-box.ts';
+import {AesSecretBox} from '../catalog/aes-secret-box.ts';
 import {migrate} from '../catalog/migrate.ts';
+import type {SecretKeys} from '../catalog/secret-key.ts';
+import {ensureSecretKeys} from '../catalog/secret-key-file.ts';
 import {ClusterSupervisor} from '../cluster/supervisor.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import {checkAttached, parseEngineUrl} from '../engine/attached.ts';
@@ -19,6 +21,7 @@ import {planStatement} from '../statements/plan.ts';
 import {openClientTls, reloadOnHangup} from './client-encryption.ts';
 import type {START_OPTIONS} from './command-options.ts';
 import {hostInUrl, isLoopback, resolveListenAddress, resolveLoopbackAddress} from './listen-address.ts';
+import {idsOf, secretKeyPlace, secretKeysAt, warnOfMissingKeys} from './secret-keys.ts';
 import {startConsole} from './start-console.ts';
 import {aborted, Closers} from './shutdown.ts';
 
@@ -58,7 +61,8 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
   try {
     if (tls !== undefined) reloadOnHangup(tls, log, closers);
     const engine = await startEngine({config, log, signal, dataDir, closers});
-    await prepareState(engine);
+    const secretKeys = openSecretKeys(config);
+    await prepareState(engine, secretKeys, log);
     const supervisor = new ClusterSupervisor({
       engine,
       dataDir,
@@ -75,7 +79,7 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
     closers.add('clusters', () => supervisor.stop());
     await supervisor.start();
 
-    const secrets = openSecretBox(config['secret-key'], dataDir);
+    const secrets = new AesSecretBox(secretKeys);
     const searchPath = await readServerSearchPath(engine);
     const serve = async (address: typeof listen, takesAdministrators: boolean) => {
       const gateway = new GatewayServer({
@@ -111,11 +115,10 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
   }
 }
 
-/** The key of secrets is given, or else lies beside the data that it protects, readable by nobody else. */
-function openSecretBox(key: string | undefined, dataDir: string): AesSecretBox {
-  return new AesSecretBox(
-    key === undefined ? openSecretKeyFile(join(dataDir, 'secret.key')) : parseSecretKey(key, 'option secret-key'),
-  );
+function openSecretKeys(config: Start['config']): SecretKeys {
+  const place = secretKeyPlace(config);
+  if (place.kind === 'file') ensureSecretKeys(place.path);
+  return secretKeysAt(place);
 }
 
 interface StartEngine {
@@ -151,10 +154,11 @@ async function startEngine({config, log, signal, dataDir, closers}: StartEngine)
   return engine;
 }
 
-async function prepareState(engine: EngineAddress): Promise<void> {
+async function prepareState(engine: EngineAddress, secretKeys: SecretKeys, log: Logger): Promise<void> {
   const client = await connect(engine, {applicationName: 'sluice migration'});
   try {
     await migrate(client);
+    await warnOfMissingKeys(client, idsOf(secretKeys), log);
   } finally {
     await client.end();
   }

@@ -1,4 +1,4 @@
-import {afterAll, beforeAll, describe, expect, test} from 'vitest';
+import {afterAll, beforeAll, describe, expect, test, vi} from 'vitest';
 import {frameOf} from '../../src/gateway/backend-messages.ts';
 import {FRONTEND} from '../../src/gateway/frontend-messages.ts';
 import {writeStartupPacket} from '../../src/gateway/startup-packet.ts';
@@ -10,6 +10,9 @@ import {BareConnection} from '../gateway/scram-login.ts';
 import {OURS, SETUP, THEIRS} from '../gateway/statements.ts';
 import type {Statements} from '../gateway/statements.ts';
 import {transcript} from '../gateway/transcript.ts';
+
+// PostgreSQL takes its time for these.
+vi.setConfig({testTimeout: 300_000, hookTimeout: 300_000});
 
 const THE_END = 'the end of this session';
 /** One that is as long as it should be, and one that is not. */

@@ -40,7 +40,7 @@ export class SluiceCommand implements AsyncDisposable {
   /** The URL that `sluice start` gives when clients can connect. */
   async ready(): Promise<URL> {
     return new URL(
-      await poll('the start of sluice', 60_000, () => {
+      await poll('the start of sluice', 120_000, () => {
         if (!this.#child.running) throw new Error(`sluice ended with ${this.#child.ending}:\n${this.output}`);
         return /^sluice is ready: (\S+)$/m.exec(this.output)?.[1];
       }),
@@ -49,7 +49,7 @@ export class SluiceCommand implements AsyncDisposable {
 
   /** How it ended, when it has: "code 0". */
   async ended(): Promise<string> {
-    await poll('the end of the command', 60_000, () => !this.#child.running);
+    await poll('the end of the command', 120_000, () => !this.#child.running);
     return this.#child.ending;
   }
 

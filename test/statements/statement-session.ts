@@ -2,6 +2,7 @@ import pg from 'pg';
 import pino from 'pino';
 import {SqlError} from '../../src/base/sql-error.ts';
 import {AesSecretBox} from '../../src/catalog/aes-secret-box.ts';
+import {secretKey} from '../../src/catalog/secret-key.ts';
 import {splitStatements} from '../../src/sql/split.ts';
 import {planStatement} from '../../src/statements/plan.ts';
 import type {Notice, Plan, QueryResult, StatementContext} from '../../src/statements/statement.ts';
@@ -20,7 +21,7 @@ interface Answer {
  */
 export class StatementSession {
   readonly client: pg.Client;
-  readonly secrets = new AesSecretBox(Buffer.alloc(32, 7));
+  readonly secrets = new AesSecretBox(() => [secretKey(Buffer.alloc(32, 7))]);
   #heard: string[] = [];
 
   constructor(client: pg.Client) {

@@ -48,6 +48,7 @@ export class DemoSluice {
           clusters: 'all',
           password: undefined,
           'secret-key': undefined,
+          'secret-key-file': undefined,
           'tls-cert': undefined,
           'tls-key': undefined,
           'metrics-listen': undefined,
