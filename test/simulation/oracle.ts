@@ -57,6 +57,8 @@ interface Shown {
   readonly snapshotRows: Map<number, {n: number; time: bigint}>;
   /** Of the log: all before it is in the topic. */
   covered: number;
+  /** Nobody waits for it any more. */
+  dropped: boolean;
   ownerEpoch: number;
   messages: number;
 }
@@ -85,9 +87,14 @@ export class Oracle {
       snapshotTime: 0n,
       snapshotRows: new Map(),
       covered: 0,
+      dropped: false,
       ownerEpoch: -1,
       messages: 0,
     });
+  }
+
+  forget(transactionalId: string): void {
+    this.#find(transactionalId).dropped = true;
   }
 
   get messages(): number {
@@ -103,13 +110,14 @@ export class Oracle {
   /** Every sink has committed a progress at or behind `lsn`. */
   isLevel(lsn: Lsn): boolean {
     return [...this.#shown.values()].every(
-      ({progress}) => progress !== undefined && progress.snapshot === undefined && progress.endLsn >= lsn,
+      ({progress, dropped}) =>
+        dropped || (progress !== undefined && progress.snapshot === undefined && progress.endLsn >= lsn),
     );
   }
 
   confirmed(lsn: Lsn): void {
-    for (const {sink, progress} of this.#shown.values()) {
-      if (progress !== undefined && progress.endLsn < lsn) {
+    for (const {sink, progress, dropped} of this.#shown.values()) {
+      if (!dropped && progress !== undefined && progress.endLsn < lsn) {
         throw new Violation(
           'confirm behind all',
           `${formatLsn(lsn)} is confirmed, ${sink.id} is at ${formatLsn(progress.endLsn)}`,

@@ -24,6 +24,7 @@ export interface SimulatedSink {
   readonly id: string;
   readonly relation: number;
   readonly createdAt: number;
+  readonly droppedAt?: number | undefined;
   readonly envelope: 'upsert' | 'debezium';
   readonly partitions: number;
   readonly withSnapshot: boolean;
@@ -67,10 +68,13 @@ export function scenarioOf(seed: number): Scenario {
   const count = 1 + below(3);
   const sinks = Array.from({length: count}, (_, i): SimulatedSink => {
     const late = i > 0 && random() < 0.6;
+    const createdAt = late ? below(span / 2) : 0;
+    const droppedAt = i > 0 && random() < 0.3 ? createdAt + below(span / 2) : undefined;
     return {
       id: `u${i + 1}`,
       relation: RELATIONS[below(RELATIONS.length)],
-      createdAt: late ? below(span / 2) : 0,
+      createdAt,
+      droppedAt,
       envelope: random() < 0.7 ? 'upsert' : 'debezium',
       partitions: 1 + below(3),
       withSnapshot: random() < 0.9,

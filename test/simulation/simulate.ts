@@ -108,6 +108,13 @@ export async function simulate(scenario: Scenario, withTrace = false): Promise<O
       sinks.push(sink);
       for (const host of hosts) host.notify();
     });
+    if (sink.droppedAt === undefined) continue;
+    time.after(sink.droppedAt, () => {
+      trace(`sink ${sink.id} is dropped`);
+      oracle.forget(transactionalIdOf(sink));
+      sinks.splice(sinks.indexOf(sink), 1);
+      for (const host of hosts) host.notify();
+    });
   }
   const owner = () => hosts.find(host => host.owns && !host.life.isPaused);
   for (const fault of scenario.faults) time.after(fault.at, () => strike(fault, {...around, owner}));
@@ -124,7 +131,7 @@ export async function simulate(scenario: Scenario, withTrace = false): Promise<O
   const lastEvent = Math.max(
     0,
     ...scenario.faults.map(({at}) => at),
-    ...scenario.sinks.map(({createdAt}) => createdAt),
+    ...scenario.sinks.map(({createdAt, droppedAt}) => droppedAt ?? createdAt),
   );
   let deadline = Infinity;
   const isOver = (): boolean => {

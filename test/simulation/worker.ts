@@ -209,16 +209,18 @@ export class SimulatedWorker {
       const definitions = await this.session.ask(() =>
         sinks.map(sink => definitionOf(sink, postgres.committedOnce.has(sink.id))),
       );
+      for (const [id, runner] of this.#runners) {
+        if (definitions.some(definition => definition.id === id)) continue;
+        await runner.stop();
+        this.#runners.delete(id);
+        stream.release(id);
+      }
       for (const {id} of definitions) stream.hold(id);
       for (const definition of definitions) {
         if (this.#runners.has(definition.id)) continue;
-        const runner = new SinkRunner(
-          definition,
-          this.#hostFor(
-            stream,
-            sinks.find(({id}) => id === definition.id)!,
-          ),
-        );
+        const sink = sinks.find(({id}) => id === definition.id);
+        if (sink === undefined) continue;
+        const runner = new SinkRunner(definition, this.#hostFor(stream, sink));
         this.#runners.set(definition.id, runner);
         runner.start().catch((error: unknown) => this.fail(error));
       }
