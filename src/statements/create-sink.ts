@@ -47,7 +47,7 @@ async function run(sink: CreateSink, context: StatementContext): Promise<void> {
   if (envelope === 'upsert' && key === undefined) {
     throw new SqlError('42601', 'upsert sinks must specify a key', {hint: UPSERT_KEY_HINT});
   }
-  const kafka = await checkKafkaSink(sink, context);
+  const kafka = await checkKafkaSink(sink, relation, key, context);
   for (const registry of registriesOf(sink)) await requireRegistry(registry, context);
   const formats = checkFormats(sink, relation.columns.length);
   await refuseTypes(relation, context);

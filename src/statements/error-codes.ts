@@ -58,6 +58,10 @@ export const STATEMENT_ERRORS = {
     explanation: 'The name belongs to an object of another kind than the statement is about.',
     remedy: 'Name an object of the right kind.',
   },
+  '42846': {
+    explanation: 'PARTITION BY gives something else than a number.',
+    remedy: 'Write an expression that gives one: length(…), hashtext(…), a column of an integer type.',
+  },
   '42883': {
     explanation: 'The expression of a secret applies an operator or function to a type that it does not take.',
     remedy: 'Cast the operands to the same type.',

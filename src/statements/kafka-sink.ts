@@ -1,10 +1,11 @@
 import {SqlError} from '../base/sql-error.ts';
-import type {KafkaSinkOptions} from '../catalog/commands.ts';
+import type {KafkaSinkOptions, RelationDescription} from '../catalog/commands.ts';
 import type {CompressionType} from '../catalog/definitions.ts';
 import type {CreateSink} from '../sql/ast.ts';
 import {readOptions} from '../sql/options/describe.ts';
 import {KAFKA_SINK_OPTIONS, SINK_WITH_OPTIONS} from '../sql/options/sink.ts';
 import {notYet} from './ask.ts';
+import {checkPartitionBy} from './partition-by.ts';
 import type {StatementContext} from './statement.ts';
 
 const COMPRESSIONS: readonly CompressionType[] = ['none', 'gzip', 'snappy', 'lz4', 'zstd'];
@@ -14,6 +15,8 @@ const DEFAULT_REFRESH_MS = 30_000;
 /** The options of CREATE SINK … INTO KAFKA, checked in the order of the table in docs/sql/create-sink.md. */
 export async function checkKafkaSink(
   sink: CreateSink,
+  relation: RelationDescription,
+  key: readonly string[] | undefined,
   context: StatementContext,
 ): Promise<Omit<KafkaSinkOptions, 'keyFormat' | 'valueFormat'>> {
   const options = readOptions(KAFKA_SINK_OPTIONS, sink.options);
@@ -46,7 +49,12 @@ export async function checkKafkaSink(
     const count = options[name];
     if (count !== undefined && (count <= 0 || count > 0x7fffffff)) throw refused(name, 'must be a positive integer');
   }
-  if (options['PARTITION BY'] !== undefined) throw notYet('PARTITION BY in sinks is', at('PARTITION BY'));
+  const partitionBy = options['PARTITION BY'];
+  if (partitionBy !== undefined) {
+    const position = at('PARTITION BY');
+    await checkPartitionBy({sql: partitionBy, at: position, relation, key, envelope: sink.envelope}, context);
+    throw notYet('PARTITION BY in sinks is', position);
+  }
   return {
     type: 'kafka',
     topic,
