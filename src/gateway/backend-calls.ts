@@ -35,12 +35,17 @@ export class BackendCalls {
     return this.#failure;
   }
 
-  async query(text: string, values: readonly (string | null)[] = []): Promise<QueryResult> {
+  /** `toOuter`: what the client gets of a notice. */
+  async query(
+    text: string,
+    values: readonly (string | null)[] = [],
+    toOuter: (fields: ReportFields) => ReportFields = withoutInternals,
+  ): Promise<QueryResult> {
     if (this.#failure !== undefined) throw this.#failure.error;
     const {toBackend, encoding} = this.#exchange;
     const parameters = values.map(value => (value === null ? null : this.#encode(value)));
     const statement = this.#encode(text);
-    const reader = new RowReader(encoding);
+    const reader = new RowReader(encoding, toOuter);
     const name = this.#name;
     if (name !== '') {
       this.#send('close', closePortal(name), reader);
@@ -112,9 +117,11 @@ class RowReader implements AnswerReader, QueryResult {
   fields: ReportFields | undefined;
   undecodable = false;
   readonly #encoding: TextEncoding;
+  readonly #toOuter: (fields: ReportFields) => ReportFields;
 
-  constructor(encoding: TextEncoding) {
+  constructor(encoding: TextEncoding, toOuter: (fields: ReportFields) => ReportFields) {
     this.#encoding = encoding;
+    this.#toOuter = toOuter;
   }
 
   use(type: number): Use {
@@ -138,7 +145,7 @@ class RowReader implements AnswerReader, QueryResult {
         this.rows.push(values(frame).map(value => (value === null ? null : this.#decode(value))));
         return undefined;
       case BACKEND.notice:
-        return writeReport(BACKEND.notice, withoutInternals(readReport(frame)));
+        return writeReport(BACKEND.notice, this.#toOuter(readReport(frame)));
       default: {
         this.fields = readReport(frame);
         // The connection ends behind a FATAL error, and nobody else will tell the client.

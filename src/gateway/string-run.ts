@@ -21,6 +21,8 @@ export class StringRun {
   readonly #exchange: Exchange;
   readonly #services: GatewayServices;
   readonly #calls: BackendCalls;
+  /** PostgreSQL has parsed the whole string, and the client has its notices of that. */
+  #checked = false;
   /** The last statement's tag: in a simple Query the transaction ends before it goes out, and may still fail. */
   #heldTag: Buffer | undefined;
 
@@ -42,6 +44,7 @@ export class StringRun {
     }
     await this.#sync(succeeded ? this.#endOfString() : undefined);
     if (succeeded) return;
+    this.#send('close', closePortal(''), SWALLOW);
     this.#send('close', closeStatement(''), SWALLOW);
     await this.#sync(SWALLOW);
   }
@@ -75,6 +78,7 @@ export class StringRun {
     if (status !== 'E') {
       const error = await checkSyntax(withoutOurs(this.#text, steps), this.#calls);
       if (error !== undefined) return error;
+      this.#checked = true;
     }
     if (status === 'I') {
       // The check has taken a snapshot, and the string may begin with SET TRANSACTION.
@@ -93,7 +97,8 @@ export class StringRun {
       this.#complete(commandComplete(plan.tag), isLast);
       return true;
     }
-    const answer = new StepAnswer(this.#exchange, tag => this.#complete(tag, isLast), this.#correction(plan, start));
+    const complete = (tag: Buffer) => this.#complete(tag, isLast);
+    const answer = new StepAnswer(this.#exchange, complete, this.#correction(plan, start), this.#checked);
     const bytes = this.#exchange.encoding.encode(plan?.sql ?? this.#text.slice(start, end));
     this.#send('parse', parse('', bytes ?? ''), answer);
     this.#send('bind', bind('', '', []), answer);
@@ -173,22 +178,35 @@ function withoutOurs(text: string, steps: readonly Step[]): string {
   return theirs + text.slice(at);
 }
 
+/** What the parser says by itself: a name is too long and is cut, a backslash stands in a plain constant. */
+const PARSER_NOTICES: ReadonlySet<string | undefined> = new Set(['42622', '22P06']);
+
 /** Makes the answers to Parse, Bind, Describe and Execute look like those to one statement of a simple Query. */
 class StepAnswer implements AnswerReader {
   failed = false;
   readonly #exchange: Exchange;
   readonly #complete: (tag: Buffer) => void;
   readonly #correct: (fields: ReportFields) => ReportFields;
+  /** The parser's notices have been seen already. */
+  #parsing: boolean;
 
-  constructor(exchange: Exchange, complete: (tag: Buffer) => void, correct: (fields: ReportFields) => ReportFields) {
+  constructor(
+    exchange: Exchange,
+    complete: (tag: Buffer) => void,
+    correct: (fields: ReportFields) => ReportFields,
+    checked: boolean,
+  ) {
     this.#exchange = exchange;
     this.#complete = complete;
     this.#correct = correct;
+    this.#parsing = checked;
   }
 
   use(type: number): Use {
     switch (type) {
       case BACKEND.parseComplete:
+        this.#parsing = false;
+        return 'drop';
       case BACKEND.bindComplete:
       case BACKEND.noData:
         return 'drop';
@@ -211,8 +229,11 @@ class StepAnswer implements AnswerReader {
         this.#exchange.setCopyWindow(false);
         this.#complete(frame);
         return undefined;
-      case BACKEND.notice:
-        return writeReport(type, this.#correct(readReport(frame)));
+      case BACKEND.notice: {
+        const fields = readReport(frame);
+        if (this.#parsing && PARSER_NOTICES.has(fields.get('C'))) return undefined;
+        return writeReport(type, this.#correct(fields));
+      }
       default:
         this.#exchange.setCopyWindow(false);
         this.failed = true;

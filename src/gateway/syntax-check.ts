@@ -1,4 +1,5 @@
 import {BACKEND, writeReport} from './backend-messages.ts';
+import type {ReportFields} from './backend-messages.ts';
 import type {BackendCalls} from './backend-calls.ts';
 import {withoutInternals} from './backend-calls.ts';
 import {BackendGone} from './exchange.ts';
@@ -16,16 +17,18 @@ export async function checkSyntax(text: string, calls: BackendCalls): Promise<Bu
   if (text.trim() === '') return undefined;
   const first = `DO ${quoted(`BEGIN RAISE EXCEPTION USING ERRCODE = '${PARSED}'; END`)};\n`;
   const block = `BEGIN EXECUTE ${quoted(first + text)}; EXCEPTION WHEN SQLSTATE '${PARSED}' THEN NULL; END`;
-  try {
-    await calls.query(`DO ${quoted(block)}`);
-    return undefined;
-  } catch (error) {
-    if (error instanceof BackendGone || calls.failure === undefined) throw error;
-    const {fields} = calls.failure;
+  const toOuter = (fields: ReportFields): ReportFields => {
     const outer = new Map(withoutInternals(fields));
     const position = Number(fields.get('p') ?? 0) - characters(first, 0, first.length);
     if (position > 0) outer.set('P', String(position));
-    return writeReport(BACKEND.error, outer);
+    return outer;
+  };
+  try {
+    await calls.query(`DO ${quoted(block)}`, [], toOuter);
+    return undefined;
+  } catch (error) {
+    if (error instanceof BackendGone || calls.failure === undefined) throw error;
+    return writeReport(BACKEND.error, toOuter(calls.failure.fields));
   }
 }
 

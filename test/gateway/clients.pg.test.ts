@@ -120,7 +120,7 @@ describe('node pg', () => {
     listener.on('notification', ({payload}) => heard.push(payload));
     await listener.query('LISTEN channel');
     await client.query("NOTIFY channel, 'hello'");
-    await poll('the notification', 5000, () => heard.length === 1);
+    await poll('the notification', 30_000, () => heard.length === 1);
     expect(heard).toEqual(['hello']);
     await listener.end();
   });

@@ -100,7 +100,7 @@ test('messages behind a statement of ours that waits stop their client', async (
   const select = run(`SELECT length('${'x'.repeat(60_000)}')`);
   const taken = await flood(client, Buffer.concat([select, S]), 200 * MIB);
   expect(taken).toBeLessThan(IN_BETWEEN);
-  await poll('the work to begin', 5000, () => finish !== undefined);
+  await poll('the work to begin', 30_000, () => finish !== undefined);
   finish?.();
   client.send(Q("SELECT 'the end'"));
   const seen = await client.until(({type, body}) => type === 'D' && body.includes('the end'));
@@ -164,6 +164,6 @@ test('short sessions, cut in every way, leave nothing behind', async () => {
     }
   };
   for (let round = 0; round < 8; round++) await Promise.all([0, 1, 2, 3, 4].map(one));
-  await poll('the backends to end', 20_000, async () => (await backendsOf()) === before);
-  await poll('the sessions to end', 20_000, () => world.gateway.sessions === 0);
+  await poll('the backends to end', 30_000, async () => (await backendsOf()) === before);
+  await poll('the sessions to end', 30_000, () => world.gateway.sessions === 0);
 });

@@ -276,6 +276,28 @@ const CONVERSATIONS: Record<string, (our: Statements) => Conversation> = {
     ),
   'prepared and replaced by DISCARD': our =>
     burst(P(our.insert, 's'), S, Q('DISCARD ALL'), B([], 's'), E(), S, P('SELECT 1', 's'), B([], 's'), E(), S),
+  'a string that takes away the unnamed portal, also where it fails': our =>
+    burst(
+      Q('BEGIN'),
+      P('SELECT 1'),
+      B(),
+      Q(`${our.ok}; SELECT 1`),
+      E(),
+      S,
+      Q('ROLLBACK'),
+      Q('BEGIN'),
+      Q(`${our.ok}; SELECT 1/0`),
+      E(),
+      S,
+      Q('ROLLBACK'),
+    ),
+  'what the parser has to say': our =>
+    steps(
+      Q(`SELECT 1; ${our.ok}; SELECT 2 AS ${'x'.repeat(70)}`),
+      Q(`SELECT 1 AS ${'y'.repeat(70)}; ${our.ok}; SELEC`),
+      Q('SET standard_conforming_strings = off'),
+      Q(`SELECT 1; ${our.ok}; SELECT 'a\\\\'`),
+    ),
   'an error in each position of a string': our =>
     steps(...everyFailure(our).flatMap(statements => [Q(statements.join('; ')), COUNT, Q('DELETE FROM t')])),
   'an error in each position of a string in a transaction': our =>

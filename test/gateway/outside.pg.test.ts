@@ -123,7 +123,7 @@ describe.each([18, 15] as const)('PostgreSQL %i: work outside of the engine', ve
     const seen = transcript(await client.until(() => false));
     expect(seen).toHaveLength(1);
     expect(seen[0]).toContain('SFATAL / VFATAL / C57P01');
-    await poll('the signal', 5000, () => signal?.aborted);
+    await poll('the signal', 30_000, () => signal?.aborted);
     await noLocksLeft();
   });
 
@@ -131,7 +131,7 @@ describe.each([18, 15] as const)('PostgreSQL %i: work outside of the engine', ve
     await using client = await RawClient.connect(world.through);
     client.send(Q("SET lock_timeout = '1ms'"), Q('BEGIN'), Q('OURS WAIT'), Q('SHOW lock_timeout'));
     await untilWaiting(client.processId);
-    await poll('the wait to last', 5000, async () => {
+    await poll('the wait to last', 30_000, async () => {
       const {rows} = await admin.query<{long: boolean}>(
         "SELECT clock_timestamp() - query_start > '100ms' AS long FROM pg_stat_activity WHERE pid = $1",
         [client.processId],
@@ -183,13 +183,13 @@ describe.each([18, 15] as const)('PostgreSQL %i: work outside of the engine', ve
     await using idle = await RawClient.connect(stopping.through);
     await using busy = await RawClient.connect(stopping.through);
     busy.send(Q('OURS WAIT'));
-    await poll('the work to begin', 5000, () => signal !== undefined);
+    await poll('the work to begin', 30_000, () => signal !== undefined);
     const closed = stopping.gateway.close(300);
     expect(transcript(await idle.until(() => false)).at(-1)).toContain('SFATAL / VFATAL / C57P01');
     expect(signal?.aborted).toBe(false);
     expect(transcript(await busy.until(() => false)).at(-1)).toContain('SFATAL / VFATAL / C57P01');
     await closed;
-    await poll('the signal', 5000, () => signal?.aborted);
+    await poll('the signal', 30_000, () => signal?.aborted);
     await stopping[Symbol.asyncDispose]();
   });
 });

@@ -25,6 +25,11 @@ const MESSAGES: Record<string, (our: Statements) => Buffer> = {
   'Q ours fail': our => Q(our.fail),
   'Q ours show': our => Q(our.show),
   'Q mixed': our => Q(`SELECT 1; ${our.ok}; SELECT 2`),
+  'Q backslash': our => Q(`SELECT 'a\\'; ${our.ok}; SELECT 'b'`),
+  'Q scs off': () => Q('SET standard_conforming_strings = off'),
+  'Q scs on': () => Q('SET standard_conforming_strings = on'),
+  'Q notify': () => Q("LISTEN a; NOTIFY a, 'x'"),
+  'Q mixed with notify': our => Q(`NOTIFY a, 'y'; ${our.insert}`),
   'Q mixed with errors': our => Q(`${our.insert}; SELECT 1/0; ${our.ok}`),
   'Q mixed with copy': our => Q(`${our.ok}; COPY t FROM STDIN; SELECT 2`),
   'Q mixed with rollback': our => Q(`ROLLBACK; ${our.notice}; SELECT count(*) FROM t`),
@@ -93,7 +98,7 @@ async function converse(
   client.send(all.subarray(0, at));
   await new Promise<void>(resolve => setImmediate(resolve));
   client.send(all.subarray(at));
-  const seen = await client.until(({type, body}) => type === 'D' && body.includes(THE_END), 10_000);
+  const seen = await client.until(({type, body}) => type === 'D' && body.includes(THE_END));
   return {lines: transcript(seen, {withOurs: true}), ended: !seen.at(-1)?.body.includes(THE_END)};
 }
 

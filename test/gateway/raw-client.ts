@@ -70,7 +70,7 @@ export class RawClient implements AsyncDisposable {
   }
 
   /** The next message; undefined: the connection has ended. */
-  async next(limitMs = 20_000): Promise<Message | undefined> {
+  async next(limitMs = 45_000): Promise<Message | undefined> {
     const deadline = setTimeout(() => this.socket.destroy(new Error('no answer')), limitMs);
     try {
       while (this.#arrived.length === 0 && !this.#ended) {
@@ -83,7 +83,7 @@ export class RawClient implements AsyncDisposable {
   }
 
   /** All messages up to the one that `isLast`, or to the end of the connection. */
-  async until(isLast: (message: Message) => boolean, limitMs = 20_000): Promise<Message[]> {
+  async until(isLast: (message: Message) => boolean, limitMs = 45_000): Promise<Message[]> {
     const messages: Message[] = [];
     for (;;) {
       const message = await this.next(limitMs);

@@ -27,7 +27,7 @@ export class BareConnection implements AsyncDisposable {
       this.#ended = true;
       this.#wake();
     });
-    socket.setTimeout(20_000, () => socket.destroy());
+    socket.setTimeout(45_000, () => socket.destroy());
   }
 
   static async open(url: string): Promise<BareConnection> {
