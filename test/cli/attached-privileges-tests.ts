@@ -1,4 +1,6 @@
+import {execFile} from 'node:child_process';
 import {readFile} from 'node:fs/promises';
+import {promisify} from 'node:util';
 import pg from 'pg';
 import {afterAll, beforeAll, expect, test} from 'vitest';
 import type {PostgresVersion} from '../../scripts/postgres/binaries.ts';
@@ -65,6 +67,28 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
     expect(await world.finalState(topic)).toEqual([{id: 4, amount: 40}]);
     // As the manual says: the user's trigger has seen the TRUNCATE.
     expect((await client.query('SELECT n FROM fired')).rowCount).toBe(1);
+  }, 60_000);
+
+  test('psql with a role of the user', async () => {
+    const url = await world.urlThrough(sluice, world.app);
+    const psql = async (...statements: readonly string[]) =>
+      (
+        await promisify(execFile)('psql', [
+          '-XAtq',
+          '-v',
+          'ON_ERROR_STOP=1',
+          ...statements.flatMap(text => ['-c', text]),
+          url,
+        ])
+      ).stdout;
+    expect(
+      await psql('SELECT current_user', 'SHOW search_path', 'SELECT name FROM mz_sinks', 'SELECT count(*) FROM orders'),
+    ).toBe(`${world.app}\n"$user", public\norders_sink\n1\n`);
+    await expect(
+      promisify(execFile)('psql', ['-w', '-c', 'SELECT 1', await world.urlThrough(sluice, world.app, 'wrong')]),
+    ).rejects.toMatchObject({
+      stderr: expect.stringContaining('password authentication failed'),
+    });
   }, 60_000);
 
   test('what the rights are not enough for is refused with the statement that helps', async () => {

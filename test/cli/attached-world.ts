@@ -155,10 +155,15 @@ export class AttachedWorld implements AsyncDisposable {
     return command;
   }
 
+  /** The URL of a running Sluice for that role. */
+  async urlThrough(sluice: Command, role: string, password = 'pw'): Promise<string> {
+    const [, port] = await sluice.says(/sluice is ready: postgres:\/\/[^:]+:(\d+)\//);
+    return this.urlOf(role, password, port);
+  }
+
   /** A client of that role through a running Sluice. */
   async through(sluice: Command, role: string, password = 'pw'): Promise<pg.Client> {
-    const [, port] = await sluice.says(/sluice is ready: postgres:\/\/[^:]+:(\d+)\//);
-    return await this.connect(this.urlOf(role, password, port));
+    return await this.connect(await this.urlThrough(sluice, role, password));
   }
 
   /** Connection `kafka` and one sink for each table, named `<table>_sink`; resolves with their topics when they run. */

@@ -1,0 +1,3 @@
+import {describeLoad} from './attached-load-tests.ts';
+
+describeLoad(15);
