@@ -79,6 +79,7 @@ async function catchUpOnce(
     seconds: (end.at - from) / 1000,
     cpuSeconds: usage.cpuSeconds(from, end.at),
     peakRssMib: usage.peakRssMib,
+    threads: usage.threads(from, end.at),
     commits,
   };
 }

@@ -2,6 +2,7 @@ import {execFileSync} from 'node:child_process';
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {cpus, loadavg, release, totalmem} from 'node:os';
 import {join} from 'node:path';
+import type {ThreadsUse} from './usage.ts';
 
 /** One of the alternating runs. */
 export interface Run {
@@ -11,6 +12,8 @@ export interface Run {
   readonly cpu_us_per_row: number;
   readonly peak_rss_mib: number;
   readonly commits: number;
+  /** CPU µs a row of the worker's threads, and the parts of the time in which its main thread ran or waited for a core. */
+  readonly threads?: Readonly<Record<string, number>> | undefined;
 }
 
 /** One benchmark's outcome: medians, and every value that they are of. */
@@ -31,8 +34,8 @@ export interface Result {
 }
 
 /** Medians of the runs; of memory the highest. */
-export function summary(runs: readonly Run[]): Omit<Run, 'commits'> {
-  const middle = (name: keyof Run) => median(runs.map(run => run[name]));
+export function summary(runs: readonly Run[]): Omit<Run, 'commits' | 'threads'> {
+  const middle = (name: Exclude<keyof Run, 'threads'>) => median(runs.map(run => run[name]));
   return {
     rows_per_s: middle('rows_per_s'),
     limit_rows_per_s: middle('limit_rows_per_s'),
@@ -49,9 +52,10 @@ export interface Measured {
   readonly cpuSeconds: number;
   readonly peakRssMib: number;
   readonly commits: number;
+  readonly threads?: ThreadsUse | undefined;
 }
 
-export function toRun({rows, limitSeconds, seconds, cpuSeconds, peakRssMib, commits}: Measured): Run {
+export function toRun({rows, limitSeconds, seconds, cpuSeconds, peakRssMib, commits, threads}: Measured): Run {
   return {
     rows_per_s: Math.round(rows / seconds),
     limit_rows_per_s: Math.round(rows / limitSeconds),
@@ -59,10 +63,17 @@ export function toRun({rows, limitSeconds, seconds, cpuSeconds, peakRssMib, comm
     cpu_us_per_row: hundredths((cpuSeconds / rows) * 1e6),
     peak_rss_mib: peakRssMib,
     commits,
+    ...(threads === undefined ? {} : {threads: threadFigures(threads, rows)}),
   };
 }
 
-function hundredths(value: number): number {
+function threadFigures({cpuSeconds, mainRan, mainWaited}: ThreadsUse, rows: number): Record<string, number> {
+  const figures: Record<string, number> = {main_ran: hundredths(mainRan), main_waited: hundredths(mainWaited)};
+  for (const [name, seconds] of Object.entries(cpuSeconds)) figures[`${name}_us`] = hundredths((seconds / rows) * 1e6);
+  return figures;
+}
+
+export function hundredths(value: number): number {
   return Math.round(value * 100) / 100;
 }
 

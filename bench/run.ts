@@ -9,9 +9,10 @@ import type {Benchmark} from './benchmark.ts';
 import {catchUp} from './catch-up.ts';
 import {gateway} from './gateway.ts';
 import {keepResult} from './result.ts';
+import {latency} from './latency.ts';
 import {snapshot} from './snapshot.ts';
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = {'catch-up': catchUp, snapshot, gateway};
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {'catch-up': catchUp, snapshot, gateway, latency};
 
 const {values, positionals} = parseArgs({
   allowPositionals: true,

@@ -53,6 +53,7 @@ async function snapshotOnce(
     seconds: (end.at - from) / 1000,
     cpuSeconds: usage.cpuSeconds(from, end.at),
     peakRssMib: usage.peakRssMib,
+    threads: usage.threads(from, end.at),
     commits: house.progress.commits(sink.id),
   };
 }

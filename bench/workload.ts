@@ -49,6 +49,12 @@ export async function createTable(client: pg.Client, rows: number = LEAD * INSER
   return rows;
 }
 
+/** One transaction of `count` new rows, ids from `first` on. */
+export async function insertOrders(client: pg.Client, first: number, count: number): Promise<void> {
+  const text = `INSERT INTO orders SELECT ${ROW} FROM generate_series($1::bigint, $2::bigint) AS i`;
+  await client.query({name: 'insert_orders', text, values: [first, first + count - 1]});
+}
+
 export interface Backlog {
   /** Including one last insert that marks the end. */
   readonly changes: number;

@@ -1,0 +1,149 @@
+import {spawn} from 'node:child_process';
+import {createInterface} from 'node:readline';
+import pg from 'pg';
+import {poll} from '../scripts/process/poll.ts';
+import type {Benchmark} from './benchmark.ts';
+import {House, type Sink} from './house.ts';
+import {readBack} from './read-back.ts';
+import {hundredths, summary, toRun, type Run} from './result.ts';
+import {Usage} from './usage.ts';
+import {createTable, insertOrders} from './workload.ts';
+
+const CHANGES_PER_SECOND = 10_000;
+/** A transaction has so many changes, and one begins every `ROWS / CHANGES_PER_SECOND` seconds. */
+const ROWS = 20;
+/** Connections that take the transactions in turns, so that one slow commit does not hold the next ones back. */
+const WRITERS = 4;
+/** Not counted: code that has not been compiled yet, and topics that are new. */
+const WARM_UP_MS = 5000;
+
+/**
+ * W2: a writer commits at a fixed pace, and a reader of committed records notes when it sees the last row of each transaction. A latency
+ * runs from the moment at which the transaction was *due*, whether the writer was on time or not, so that a stall counts for everything
+ * that it has held up.
+ */
+export const latency: Benchmark = {
+  rows: 300_000,
+  runs: 3,
+  async run({rows, runs, profileDirectory, say}) {
+    await using house = await House.open(profileDirectory);
+    let next = await createTable(house.client);
+    const transactions = Math.ceil(rows / ROWS);
+    const measured: Run[] = [];
+    const figures: Record<string, number>[] = [];
+    for (let number = 1; number <= runs; number++) {
+      const sink = await house.createSink(`run_${number}`);
+      await poll('the sink to run', 60_000, () => house.isRunning(sink));
+      await house.progress.until(sink.id, 30_000, p => p.snapshotDone);
+      const once = await measureOnce(house, sink, next, transactions);
+      next += transactions * ROWS;
+      await house.pause(sink);
+      await readBack({
+        broker: house.kafka.address,
+        topic: sink.topic,
+        messages: next,
+        url: await house.sluice.engineUrl(),
+      });
+      measured.push(once.run);
+      figures.push(once.latencies);
+      say(`run ${number}: ${JSON.stringify(once.latencies)}, all ${next} messages read back and equal`);
+    }
+    const middle = figures.toSorted((a, b) => a['p99_ms'] - b['p99_ms'])[Math.floor(runs / 2)];
+    return {
+      name: 'latency',
+      rows: transactions * ROWS,
+      ...summary(measured),
+      runs: measured,
+      facts: {
+        changes_per_s: CHANGES_PER_SECOND,
+        rows_per_transaction: ROWS,
+        partitions: 3,
+        commit_interval_ms: 100,
+        limit: 'the pace of the writer',
+        ...middle,
+        ...Object.fromEntries(figures.map((each, at) => [`p99_ms of run ${at + 1}`, each['p99_ms']])),
+      },
+    };
+  },
+};
+
+async function measureOnce(
+  house: House,
+  sink: Sink,
+  firstId: number,
+  transactions: number,
+): Promise<{run: Run; latencies: Record<string, number>}> {
+  const seen = new Map<number, number>();
+  const reader = follow(house.kafka.address, sink.topic, (id, at) => seen.set(id, at));
+  const writers = await Promise.all(Array.from({length: WRITERS}, () => connect(house)));
+  const usage = new Usage(await house.workerPid());
+  const commitsBefore = house.progress.commits(sink.id);
+  const startAt = Date.now() + 100;
+  const due = (transaction: number): number => startAt + (transaction * ROWS * 1000) / CHANGES_PER_SECOND;
+  const lastId = (transaction: number): number => firstId + (transaction + 1) * ROWS - 1;
+  try {
+    await Promise.all(
+      writers.map(async (writer, at) => {
+        for (let transaction = at; transaction < transactions; transaction += WRITERS) {
+          const early = due(transaction) - Date.now();
+          if (early > 0) await new Promise(resolve => setTimeout(resolve, early));
+          await insertOrders(writer, firstId + transaction * ROWS, ROWS);
+        }
+      }),
+    );
+    await poll('all rows in the topic', 120_000, () => seen.size >= firstId + transactions * ROWS);
+  } finally {
+    reader.kill();
+    await Promise.all(writers.map(writer => writer.end()));
+  }
+  usage.stop();
+  const end = Date.now();
+  const latencies: number[] = [];
+  for (let transaction = 0; transaction < transactions; transaction++) {
+    const at = seen.get(lastId(transaction));
+    if (at === undefined) throw new Error(`transaction ${transaction} never became visible`);
+    if (due(transaction) - startAt >= WARM_UP_MS) latencies.push(at - due(transaction));
+  }
+  latencies.sort((a, b) => a - b);
+  if (latencies.length === 0) throw new Error('too few rows: everything is warming up');
+  const at = (share: number): number =>
+    Math.round(latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))]);
+  const seconds = (end - startAt) / 1000;
+  const rows = transactions * ROWS;
+  return {
+    run: toRun({
+      rows,
+      limitSeconds: rows / CHANGES_PER_SECOND,
+      seconds,
+      cpuSeconds: usage.cpuSeconds(startAt, end),
+      peakRssMib: usage.peakRssMib,
+      commits: house.progress.commits(sink.id) - commitsBefore,
+      threads: usage.threads(startAt, end),
+    }),
+    latencies: {
+      p50_ms: at(0.5),
+      p99_ms: at(0.99),
+      p999_ms: at(0.999),
+      max_ms: Math.round(latencies.at(-1)!),
+      changes_per_s_reached: hundredths(rows / seconds),
+    },
+  };
+}
+
+async function connect(house: House): Promise<pg.Client> {
+  const client = new pg.Client({connectionString: await house.sluice.engineUrl()});
+  await client.connect();
+  return client;
+}
+
+/** Calls back with the id in every key that a reader of committed records gets, and when: Date.now(). */
+function follow(broker: string, topic: string, onKey: (id: number, at: number) => void): {kill(): void} {
+  const args = ['-C', '-b', broker, '-t', topic, '-o', 'beginning', '-q', '-u', '-f', '%k\n'];
+  args.push('-X', 'isolation.level=read_committed', '-X', 'fetch.wait.max.ms=5');
+  const kcat = spawn('kcat', args, {stdio: ['ignore', 'pipe', 'inherit']});
+  createInterface({input: kcat.stdout}).on('line', line => {
+    const at = Date.now();
+    onKey((JSON.parse(line) as {id: number}).id, at);
+  });
+  return {kill: () => kcat.kill()};
+}
