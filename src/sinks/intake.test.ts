@@ -217,6 +217,19 @@ describe('what the sink has already', () => {
     expect(intake.queue.map(rows)).toEqual([2, 1]);
     expect(intake.queue[0].filter).toBe(filter);
   });
+
+  test('a slice that ends within the reach of the snapshot remembers it, also when it is queued only behind it', () => {
+    const stream = new Stream();
+    const filter: SnapshotFilter = {visible: {xmin: 10n, xmax: 20n, running: [15n]}, until: 300n};
+    const intake = stream.attach(progress(0n, {filter}));
+    stream.insert(100n, T0, 'a', 15);
+    // Nothing of ours, and of the same time.
+    stream.router.begin({xid: 30, commitLsn: 300n, commitTime: at(T0)});
+    stream.router.commit({endLsn: 310n});
+    expect(intake.filter).toBeUndefined();
+    stream.insert(400n, T0 + 5, 'b', 31);
+    expect(intake.queue).toMatchObject([{end: {endLsn: 110n}, filter}]);
+  });
 });
 
 describe('an intake that cannot go on', () => {

@@ -68,6 +68,8 @@ export class SinkIntake {
   #open: Consolidation | undefined;
   #openTime: LogicalTime = 0n;
   #openEnd: Position | undefined;
+  /** As it was there: by the time the slice is queued the stream may have passed the snapshot. */
+  #openFilter: SnapshotFilter | undefined;
   /** The transaction being heard: undefined between transactions, 'taken' once one of its changes is in the open slice. */
   #transaction: 'undecided' | 'taken' | 'skipped' | undefined;
 
@@ -135,8 +137,10 @@ export class SinkIntake {
   commit(end: Position): void {
     const taken = this.#transaction === 'taken';
     this.#transaction = undefined;
-    if (taken) this.#openEnd = end;
-    else if (this.#open !== undefined && end.clock > this.#openTime) this.#queueOpen(true);
+    if (taken) {
+      this.#openEnd = end;
+      this.#openFilter = this.#filter;
+    } else if (this.#open !== undefined && end.clock > this.#openTime) this.#queueOpen(true);
     if (end.endLsn >= this.#received) {
       this.#received = end.endLsn;
       this.#last = end;
@@ -198,6 +202,6 @@ export class SinkIntake {
     const bytes = changes.bytesUsed;
     this.#open = undefined;
     this.#slicesBytes += bytes;
-    this.queue.push({changes, time: this.#openTime, timeClosed, end: this.#openEnd!, bytes, filter: this.#filter});
+    this.queue.push({changes, time: this.#openTime, timeClosed, end: this.#openEnd!, bytes, filter: this.#openFilter});
   }
 }
