@@ -3,11 +3,14 @@ import {join} from 'node:path';
 import {readFileSync} from 'node:fs';
 import pg from 'pg';
 import postgres from 'postgres';
-import {afterAll, beforeAll, describe, expect, test} from 'vitest';
+import {afterAll, beforeAll, describe, expect, test, vi} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {kafkaAddress} from '../setup/kafka.ts';
 import {ClientWorld} from './client-world.ts';
 import {run, runJavaProgram, runPythonProgram, type Findings} from './programs.ts';
+
+// Several waits of a minute each may follow one another on a busy machine.
+vi.setConfig({testTimeout: 300_000, hookTimeout: 300_000});
 
 let world: ClientWorld;
 beforeAll(async () => {

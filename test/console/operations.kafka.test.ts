@@ -1,11 +1,14 @@
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import type pg from 'pg';
-import {afterAll, beforeAll, expect, test} from 'vitest';
+import {afterAll, beforeAll, expect, test, vi} from 'vitest';
 import {Child} from '../../scripts/process/child.ts';
 import {poll} from '../../scripts/process/poll.ts';
 import {SluiceProcess} from '../crash/sluice-process.ts';
 import {freshTopicName, kafkaAddress} from '../setup/kafka.ts';
+
+// Several waits of a minute each may follow one another on a busy machine.
+vi.setConfig({testTimeout: 300_000, hookTimeout: 300_000});
 
 let sluice: SluiceProcess;
 let client: pg.Client;

@@ -2,10 +2,13 @@ import {execFile} from 'node:child_process';
 import {chmod} from 'node:fs/promises';
 import {promisify} from 'node:util';
 import type pg from 'pg';
-import {afterEach, beforeEach, expect, test} from 'vitest';
+import {afterEach, beforeEach, expect, test, vi} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {SluiceProcess} from '../crash/sluice-process.ts';
 import {freshTopicName, kafkaAddress, readTopicUntil} from '../setup/kafka.ts';
+
+// Several waits of a minute each may follow one another on a busy machine.
+vi.setConfig({testTimeout: 300_000, hookTimeout: 300_000});
 
 let sluice: SluiceProcess;
 let client: pg.Client;
