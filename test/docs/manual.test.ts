@@ -47,6 +47,12 @@ test('every metric that the page about operations speaks of exists', () => {
   expect(named.filter(name => !Object.hasOwn(METRICS, name))).toEqual([]);
 });
 
+test('README leads to every page', () => {
+  const readme = readFileSync(join(DOCS, '../README.md'), 'utf8');
+  const linked = (page: string) => readme.includes(`(docs/${page})`) || page.startsWith('sql/');
+  expect(pages.filter(page => !linked(page))).toEqual([]);
+});
+
 test('every generated part is in a page', () => {
   const all = pages.map(page => readFileSync(join(DOCS, page), 'utf8')).join('\n');
   for (const name of Object.keys(REFERENCE)) expect(all).toContain(`<!-- begin ${name} -->`);
