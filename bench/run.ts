@@ -6,13 +6,19 @@
  */
 import {parseArgs} from 'node:util';
 import type {Benchmark} from './benchmark.ts';
-import {catchUp} from './catch-up.ts';
+import {catchUp, largeTransaction} from './catch-up.ts';
 import {gateway} from './gateway.ts';
 import {keepResult} from './result.ts';
 import {latency} from './latency.ts';
 import {snapshot} from './snapshot.ts';
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = {'catch-up': catchUp, snapshot, gateway, latency};
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  'catch-up': catchUp,
+  'large-transaction': largeTransaction,
+  snapshot,
+  latency,
+  gateway,
+};
 
 const {values, positionals} = parseArgs({
   allowPositionals: true,

@@ -71,15 +71,26 @@ export async function writeBacklog(client: pg.Client, rows: number): Promise<Bac
   await client.query('SET synchronous_commit = off');
   await client.query(`CALL write_transactions(${transactions})`);
   await client.query('SET synchronous_commit = on');
+  const end = await markEnd(client, (LEAD + transactions) * INSERTS);
+  return {changes: transactions * CHANGES_PER_TRANSACTION + 1, ...end};
+}
+
+async function markEnd(client: pg.Client, id: number): Promise<Pick<Backlog, 'last' | 'end'>> {
   await client.query('BEGIN');
-  await client.query(
-    `INSERT INTO orders SELECT ${ROW} FROM (SELECT ${(LEAD + transactions) * INSERTS}::bigint AS i) AS last`,
-  );
+  await insertOrders(client, id, 1);
   const last = await currentLsn(client);
   await client.query('COMMIT');
   const end = await currentLsn(client);
   await client.query('CHECKPOINT');
-  return {changes: transactions * CHANGES_PER_TRANSACTION + 1, last, end};
+  return {last, end};
+}
+
+/** As `writeBacklog`, one transaction of inserts; the mark of the end comes in another one. */
+export async function writeTransaction(client: pg.Client, rows: number): Promise<Backlog> {
+  const {rows: found} = await client.query<{next: string}>('SELECT max(id) + 1 AS next FROM orders');
+  const first = Number(found[0].next);
+  await insertOrders(client, first, rows);
+  return {changes: rows + 1, ...(await markEnd(client, first + rows))};
 }
 
 /** Bytes of a row as the table stores it, on average. */
