@@ -79,7 +79,10 @@ DECLARE
   needs_create boolean := NOT has_schema_privilege(owner, 'mz_sluice', 'CREATE');
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('mz_sluice.give_anchor', 0));
-  EXECUTE format('DROP FUNCTION IF EXISTS mz_sluice.%I(oid)', name);
+  -- Another role's by now. IF EXISTS would tell the user of it.
+  IF to_regprocedure(format('mz_sluice.%I(oid)', name)) IS NOT NULL THEN
+    EXECUTE format('DROP FUNCTION mz_sluice.%I(oid)', name);
+  END IF;
   EXECUTE format($create$
     CREATE FUNCTION mz_sluice.%I(relation oid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET row_security = off %s AS $body$
     DECLARE
