@@ -318,7 +318,8 @@ export function inline(command: Command): string {
 
 /** The caller's search_path: the functions themselves run with a fixed one. */
 export const PATH = 'pg_catalog.current_schemas(true)::text[]';
-const CREATION_PATH = 'pg_catalog.current_schemas(false)::text[]';
+/** mz_catalog is behind every path, but nothing can be created there. */
+const CREATION_PATH = "pg_catalog.array_remove(pg_catalog.current_schemas(false)::text[], 'mz_catalog')";
 
 /** PostgreSQL's text form of a `text[]`. */
 export function textArray(elements: readonly string[]): string {

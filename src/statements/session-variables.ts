@@ -17,7 +17,7 @@ function shown(variable: string): string {
     case 'database':
       return 'pg_catalog.current_database()::text';
     case 'schema':
-      return 'pg_catalog.current_schema()::text';
+      return `NULLIF(pg_catalog.current_schema()::text, '${CATALOG_SCHEMA}')`;
     case 'mz_version':
       return 'mz_catalog.mz_version()';
     case 'search_path':

@@ -163,7 +163,8 @@ const nothing = (columns: readonly string[]): List => ({
 
 /** The first schema of the path that exists, or the one that is named: then 3F000 if it does not exist. */
 function schemaOid(from: Name | undefined): string {
-  if (from === undefined) return 'pg_catalog.to_regnamespace(pg_catalog.quote_ident(pg_catalog.current_schema()))::oid';
+  if (from === undefined)
+    return "pg_catalog.to_regnamespace(pg_catalog.quote_ident(NULLIF(pg_catalog.current_schema(), 'mz_catalog')))::oid";
   if (from.parts.length > 2) {
     throw new SqlError('42601', `improper schema name (too many dotted names): ${dotted(from)}`, {position: from.at});
   }
