@@ -57,8 +57,7 @@ export async function watchRewrites(
   return stalls;
 }
 
-/** Exported for its test. */
-export function judge({columns}: Pick<SinkDefinition, 'columns'>, row: StorageNow): Stall | undefined {
+function judge({columns}: Pick<SinkDefinition, 'columns'>, row: StorageNow): Stall | undefined {
   const {name, partitioned, seen, now} = row;
   if (partitioned) return partitionsUnwatched(name);
   if (seen === null || seen.file === now.file) return undefined;
