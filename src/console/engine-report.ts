@@ -63,8 +63,8 @@ SELECT json_build_object(
       'status', st.status, 'code', st.details ->> 'code', 'retrying', coalesce((st.details -> 'retrying')::boolean, false),
       'messagesStaged', n.messages_staged, 'messagesCommitted', n.messages_committed,
       'bytesStaged', n.bytes_staged, 'bytesCommitted', n.bytes_committed,
-      'lagBytes', CASE WHEN lag.end_lsn IS NOT NULL THEN lag.lag_bytes END,
-      'lagSeconds', CASE WHEN lag.end_lsn IS NOT NULL THEN lag.lag_seconds END) ORDER BY i.created_at, st.id), '[]')
+      'lagBytes', lag.lag_bytes,
+      'lagSeconds', lag.lag_seconds) ORDER BY i.created_at, st.id), '[]')
     FROM mz_internal.mz_sink_statuses st
     JOIN mz_sluice.item i ON i.id = st.id
     JOIN mz_sluice.sink s ON s.id = st.id

@@ -36,13 +36,17 @@ FROM mz_sluice.relation r, (SELECT floor(extract(epoch FROM statement_timestamp(
 WHERE r.type = 'table' AND starts_with(r.id, 'u');
 
 CREATE VIEW mz_internal.mz_wallclock_global_lag AS
-SELECT t.sink AS object_id, greatest(statement_timestamp() - to_timestamp(t.time / 1000.0), interval '0') AS lag
+SELECT t.sink AS object_id,
+  CASE WHEN t.time IS NOT NULL THEN greatest(statement_timestamp() - to_timestamp(t.time / 1000.0), interval '0') END AS lag
 FROM mz_sluice.sink_state t JOIN mz_sluice.live_item i ON i.id = t.sink;
 
--- How far each sink is behind: bytes of the log between what it has committed and the log's end, and seconds of its clock.
+-- How far each sink is behind: bytes of the log between what it has committed and the log's end, and seconds of its clock. Null: it has not
+-- committed anything yet.
 CREATE VIEW mz_internal.mz_sluice_lag AS
-SELECT t.sink AS sink_id, i.name, s.cluster AS cluster_id, t.end_lsn, greatest(pg_current_wal_insert_lsn() - t.end_lsn, 0) AS lag_bytes,
-  greatest(extract(epoch FROM statement_timestamp()) - t.time / 1000.0, 0)::double precision AS lag_seconds, t.updated_at
+SELECT t.sink AS sink_id, i.name, s.cluster AS cluster_id, t.end_lsn,
+  CASE WHEN t.end_lsn IS NOT NULL THEN greatest(pg_current_wal_insert_lsn() - t.end_lsn, 0) END AS lag_bytes,
+  CASE WHEN t.time IS NOT NULL THEN greatest(extract(epoch FROM statement_timestamp()) - t.time / 1000.0, 0) END::double precision AS lag_seconds,
+  t.updated_at
 FROM mz_sluice.sink_state t JOIN mz_sluice.sink s ON s.id = t.sink JOIN mz_sluice.live_item i ON i.id = t.sink;
 
 -- Names of slots belong to the whole server.

@@ -72,9 +72,9 @@ export async function ensureDataTopic(
   });
   log.info({topic: name, partitions: created.partitions}, 'kafka sink has created its topic');
   if (envelope === 'upsert' && !sink.topicConfig['cleanup.policy']?.includes('compact')) {
-    log.warn(
+    log.info(
       {topic: name},
-      'the topic of an upsert sink is not compacted: old values stay until retention removes them',
+      'the topic of an upsert sink was created without cleanup.policy=compact: unless the broker compacts by default, old values stay until retention removes them',
     );
   }
   return created;
