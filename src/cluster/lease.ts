@@ -80,10 +80,7 @@ export class Lease {
 
   async #tryLock(): Promise<boolean> {
     const {client, cluster} = this.#options;
-    const {rows} = await client.query<{got: boolean}>(
-      'SELECT pg_try_advisory_lock($1, $2) AS got',
-      leaseLock(cluster),
-    );
+    const {rows} = await client.query<{got: boolean}>('SELECT pg_try_advisory_lock($1, $2) AS got', leaseLock(cluster));
     return rows[0].got;
   }
 
