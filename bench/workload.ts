@@ -36,7 +36,7 @@ BEGIN
   END LOOP;
 END $$`;
 
-/** The value that a message of the row must have, as the sheet of encodings says, computed by PostgreSQL. */
+/** The value that a message of the row must have, as docs/formats.md says, computed by PostgreSQL. */
 export const EXPECTED_VALUE = `json_build_object('id', id, 'customer_id', customer_id, 'quantity', quantity, 'amount', amount::text,
   'discount', discount, 'paid', paid, 'status', status,
   'created_at', to_char(extract(epoch FROM created_at) * 1000, 'FM9999999999999990.000'),

@@ -11,7 +11,7 @@ const NULL = 0x6e756c6c;
 
 /**
  * A row as one compact JSON object, fields in the order of `pick` (indexes into `columns`; all of them by default), values as
- * section 2.1 of the Kafka sheet says. Compiled once per shape; a row of 10 columns and 175 bytes then costs 0.4 µs and no object.
+ * docs/formats.md says. Compiled once per shape; a row of 10 columns and 175 bytes then costs 0.4 µs and no object.
  */
 export function compileJsonEncoder(
   columns: readonly Column[],

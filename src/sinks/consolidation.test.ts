@@ -87,7 +87,7 @@ function completed(change: Exclude<Change, {op: 'delete'}>): Row {
     : change.row.map((field, i) => (field === undefined ? change.old[i] : field));
 }
 
-/** What the sheet says, naively: per key a list of distinct rows with a count each. */
+/** What consolidation means, naively: per key a list of distinct rows with a count each. */
 class Model {
   readonly keys = new Map<string, Map<string, number>>();
   readonly #key: readonly number[] | undefined;

@@ -20,7 +20,7 @@ export interface ConsolidationOptions {
 const rebuilder = new TupleRebuilder();
 
 /**
- * Collects the changes of one logical time and one relation and yields what they amount to (section 3 of the Kafka sheet): equal
+ * Collects the changes of one logical time and one relation and yields what they amount to: equal
  * rows cancel, and of each key the deletions and insertions that remain become updates in the order of their positions.
  * Rows are compared by their bytes. All tuples are framed as pgoutput and valid during the call only.
  */

@@ -7,6 +7,6 @@ export type WriteField = (buf: Buffer, at: number, length: number, out: ByteWrit
 export interface Codec {
   /** PostgreSQL's text output with DateStyle ISO, IntervalStyle postgres, TimeZone UTC, bytea hex, extra_float_digits 3. */
   readonly text: WriteField;
-  /** A JSON value, as section 2.1 of the Kafka sheet says; docs/formats.md has the table. */
+  /** A JSON value, as the table of docs/formats.md says. */
   readonly json: WriteField;
 }

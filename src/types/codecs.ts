@@ -1,6 +1,6 @@
 /**
  * One `Codec` per type, for whatever a column can have. All of them take PostgreSQL's binary form and write its exact text, or the
- * JSON value of section 2.1 of the Kafka sheet; the files beside this one hold them by family. Where the sheet is silent:
+ * JSON value of Materialize's Kafka sinks (docs/formats.md); the files beside this one hold them by family. Where those have no rule:
  *
  * - infinite dates, timestamps and intervals are the strings `"infinity"` and `"-infinity"`;
  * - xid, xid8 and cid are numbers like oid; reg* types are the number of their object in text too, as the value holds no name;

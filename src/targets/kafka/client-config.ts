@@ -1,6 +1,6 @@
 import type {CompressionType, KafkaConnectionDefinition, SinkDefinition} from '../../catalog/definitions.ts';
 
-/** Names by which a sink is known to the brokers (kafka-sink sheet, section 4.3). One writing process per transactional id. */
+/** Names by which a sink is known to the brokers. One writing process per transactional id. */
 export interface KafkaIds {
   readonly clientId: string;
   readonly transactionalId: string;

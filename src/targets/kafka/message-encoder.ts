@@ -4,7 +4,7 @@ import {compileJsonEncoder, type EncodeRow} from '../../formats/json.ts';
 import type {RowShape} from '../../types/relation.ts';
 import {locatorFor, type LocateFields} from '../../types/tuple.ts';
 
-/** Turns rows of one shape into messages (kafka-sink sheet, section 3). Compiled once, then no object per row or column. */
+/** Turns rows of one shape into messages (docs/formats.md). Compiled once, then no object per row or column. */
 export class MessageEncoder {
   /** Where the key of the last message lies in `out`; the length is -1 for a sink without key. */
   keyAt = 0;
