@@ -10,6 +10,7 @@ import {listenForChanges} from '../catalog/listen.ts';
 import {WorkerCatalog} from '../catalog/worker-catalog.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import {connect} from '../engine/connect.ts';
+import {answerWithin, DEAD_MS} from './answer-within.ts';
 import {retireOrphans} from './retire.ts';
 
 const POLL_MS = 5_000;
@@ -84,6 +85,7 @@ export class ClusterSupervisor {
         client ??= await connect(engine, {applicationName: 'sluice supervisor'});
         const changes = await listenForChanges(client);
         while (!signal.aborted) {
+          await answerWithin(DEAD_MS, client.query(''), signal);
           await this.#reconcile(client);
           await changes.next(POLL_MS, signal);
         }
@@ -92,7 +94,8 @@ export class ClusterSupervisor {
         log.warn({err: error}, 'supervisor lost its connection');
         await sleep(500, undefined, {signal}).catch(() => undefined);
       }
-      await client?.end().catch(() => undefined);
+      // A dead connection does not even end.
+      client?.end().catch(() => undefined);
       client = undefined;
     }
   }

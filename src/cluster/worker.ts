@@ -4,6 +4,7 @@ import type pg from 'pg';
 import type {Logger} from 'pino';
 import {listenForChanges} from '../catalog/listen.ts';
 import {connect} from '../engine/connect.ts';
+import {answerWithin, DEAD_MS} from './answer-within.ts';
 import {Lease, LEASE_MS, workerApplicationName} from './lease.ts';
 import type {WorkerConfig} from './supervisor.ts';
 import {SinkFleet} from './sink-fleet.ts';
@@ -79,7 +80,8 @@ export class ClusterWorker {
 
   async #renew(lease: Lease): Promise<void> {
     await this.#repeat(LEASE_MS / 5, async () => {
-      if (!(await lease.renew())) throw new Error('the lease of the cluster was taken over');
+      const renewed = await answerWithin(DEAD_MS, lease.renew());
+      if (!renewed) throw new Error('the lease of the cluster was taken over');
     });
   }
 

@@ -21,11 +21,13 @@ export class BrokerProxy {
     this.#server = server;
   }
 
-  static async start(broker: string): Promise<BrokerProxy> {
+  /** `through`: where the broker is reached, if not at the address that it advertises. */
+  static async start(broker: string, through = broker): Promise<BrokerProxy> {
     const [host, port] = broker.split(':') as [string, string];
+    const [routeHost, routePort] = through.split(':') as [string, string];
     const server = createServer();
     const proxy = new BrokerProxy(server);
-    server.on('connection', client => proxy.#relay(client, host, Number(port)));
+    server.on('connection', client => proxy.#relay(client, connect(Number(routePort), routeHost), host, Number(port)));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     return proxy;
@@ -40,8 +42,7 @@ export class BrokerProxy {
     return new Promise(resolve => this.#lost.push(resolve));
   }
 
-  #relay(client: Socket, host: string, port: number): void {
-    const broker = connect(port, host);
+  #relay(client: Socket, broker: Socket, host: string, port: number): void {
     const kinds = new Map<number, number>();
     for (const socket of [client, broker]) {
       this.#sockets.add(socket);
