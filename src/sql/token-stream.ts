@@ -2,7 +2,7 @@ import {SqlError} from '../base/sql-error.ts';
 import type {Name} from './ast.ts';
 import {RESERVED} from './keywords.ts';
 import {foldAscii, Lexer, type LexicalOptions, type TokenKind} from './lexer.ts';
-import {hasUnicodeEscapes, isBitString, nameOf, stringOf} from './token-values.ts';
+import {cutName, hasUnicodeEscapes, isBitString, nameOf, stringOf} from './token-values.ts';
 
 interface Token {
   readonly kind: TokenKind;
@@ -128,7 +128,7 @@ export class TokenStream {
     this.skip();
     const name = nameOf(source, position, kind === 'quotedWord' && hasUnicodeEscapes(source) ? this.#uescape() : '\\');
     if (name === '') throw new SqlError('42601', 'zero-length delimited identifier', {position});
-    return name;
+    return cutName(name);
   }
 
   /** `[database.][schema.]name`, as deep as it goes. Behind a dot every word is a name. */
@@ -138,7 +138,7 @@ export class TokenStream {
     while (this.takeSymbol('.')) {
       const {kind, word} = this.#peek();
       if (kind === 'word') {
-        parts.push(word);
+        parts.push(cutName(word));
         this.skip();
       } else {
         parts.push(this.identifier(what));

@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest';
 import {Lexer} from './lexer.ts';
-import {nameOf, stringOf} from './token-values.ts';
+import {cutName, nameOf, stringOf} from './token-values.ts';
 
 /** Each is one token; the values are what PostgreSQL 18 answers to SELECT. */
 const STRINGS: [string, string][] = [
@@ -46,4 +46,14 @@ test.each([
   ['U&"d\\0061t"', 'dat'],
 ])('name %s', (source, name) => {
   expect(nameOf(source, 0)).toBe(name);
+});
+
+test.each([
+  ['a'.repeat(63), 'a'.repeat(63)],
+  ['a'.repeat(64), 'a'.repeat(63)],
+  [`${'a'.repeat(62)}é`, 'a'.repeat(62)],
+  [`${'a'.repeat(61)}éé`, `${'a'.repeat(61)}é`],
+  ['😀'.repeat(20), '😀'.repeat(15)],
+])('names of more than 63 bytes are cut as PostgreSQL cuts them: %s', (name, cut) => {
+  expect(cutName(name)).toBe(cut);
 });

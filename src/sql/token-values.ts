@@ -3,7 +3,7 @@ import {foldAscii, type LexicalOptions} from './lexer.ts';
 
 /**
  * The name that a `word` or `quotedWord` token stands for: folded if it was not quoted. `escape` is the character of a UESCAPE
- * clause behind a `U&"…"`. Names are not shortened here; who stores one says how long it may be.
+ * clause behind a `U&"…"`.
  */
 export function nameOf(source: string, at: number, escape = '\\'): string {
   const first = source.charCodeAt(0);
@@ -12,6 +12,22 @@ export function nameOf(source: string, at: number, escape = '\\'): string {
     return decodeUnicode(source.slice(3, -1).replaceAll('""', '"'), escape, at);
   }
   return foldAscii(source);
+}
+
+/** PostgreSQL looks at so many bytes of a name. */
+const NAME_BYTES = 63;
+
+/** The name that PostgreSQL makes of a longer one, which never ends within a character. */
+export function cutName(name: string): string {
+  if (Buffer.byteLength(name) <= NAME_BYTES) return name;
+  let bytes = 0;
+  let end = 0;
+  for (const character of name) {
+    bytes += Buffer.byteLength(character);
+    if (bytes > NAME_BYTES) break;
+    end += character.length;
+  }
+  return name.slice(0, end);
 }
 
 /** True for B'…' and X'…', which are numbers in disguise rather than text. */

@@ -1,7 +1,22 @@
 import fc from 'fast-check';
 import type {Arbitrary} from 'fast-check';
-import type {Broker, Format, Name, Option, OptionValue, SecretExpression, Statement} from '../../src/sql/ast.ts';
-import {CLUSTER_OPTIONS, REPLICA_OPTIONS, SCHEDULE_OPTIONS} from '../../src/sql/options/cluster.ts';
+import type {
+  Broker,
+  Format,
+  ListedKind,
+  Name,
+  Option,
+  OptionValue,
+  SecretExpression,
+  ShowableKind,
+  Statement,
+} from '../../src/sql/ast.ts';
+import {
+  ALTER_CLUSTER_WITH_OPTIONS,
+  CLUSTER_OPTIONS,
+  REPLICA_OPTIONS,
+  SCHEDULE_OPTIONS,
+} from '../../src/sql/options/cluster.ts';
 import {
   ALL_CONNECTION_OPTIONS,
   CONNECTION_TYPES,
@@ -10,6 +25,7 @@ import {
 } from '../../src/sql/options/connection.ts';
 import type {OptionDescription, OptionTable} from '../../src/sql/options/describe.ts';
 import {AVRO_OPTIONS, KAFKA_SINK_OPTIONS, SINK_WITH_OPTIONS} from '../../src/sql/options/sink.ts';
+import {cutName} from '../../src/sql/token-values.ts';
 import {SESSION_VARIABLES} from '../../src/sql/variables.ts';
 
 /** Any statement that the parser can give, so that parse(print(x)) = x can be asked. Every `at` is 0. */
@@ -20,7 +36,7 @@ const text = fc.oneof(
 );
 const word = fc.oneof(
   fc.constantFrom('a', 'from', 'Key', 'my sink', 'x"y', 'select', 'ü', '.', 'to', 'if', 'in', "'", 'cluster'),
-  fc.string({unit: 'grapheme', minLength: 1, maxLength: 6}).map(s => s.replaceAll('\0', '') || 'z'),
+  fc.string({unit: 'grapheme', minLength: 1, maxLength: 6}).map(s => cutName(s.replaceAll('\0', '')) || 'z'),
 );
 const name = (depth = 3): Arbitrary<Name> =>
   fc.array(word, {minLength: 1, maxLength: depth}).map(parts => ({parts, at: 0}));
@@ -90,7 +106,11 @@ const broker: Arbitrary<Broker> = fc.oneof(
   fc.record({address: text, tunnel: fc.record({via: fc.constant('ssh' as const), connection: name()})}),
   fc.record({
     address: text,
-    tunnel: fc.record({via: fc.constant('privatelink' as const), connection: name(), options: fc.constant([])}),
+    tunnel: fc.record({
+      via: fc.constant('privatelink' as const),
+      connection: name(),
+      options: options(PRIVATELINK_USE_OPTIONS),
+    }),
   }),
 );
 
@@ -179,9 +199,50 @@ const objectKind = fc.constantFrom(
 );
 const role = fc.oneof(
   word.map(n => ({name: n})),
-  fc.constantFrom({session: 'current_user' as const}, {session: 'session_user' as const}),
+  fc.constantFrom(
+    {session: 'current_user' as const},
+    {session: 'current_role' as const},
+    {session: 'session_user' as const},
+  ),
 );
 const kind = <K extends string>(k: K) => fc.constant(k);
+
+/** The lists of SHOW, and which clauses each has besides LIKE and WHERE. */
+const CLAUSES: Record<ListedKind, readonly ('from' | 'on' | 'cluster' | 'role')[]> = {
+  databases: [],
+  schemas: ['from'],
+  roles: [],
+  secrets: ['from'],
+  tables: ['from', 'on'],
+  views: ['from'],
+  types: ['from'],
+  objects: ['from'],
+  connections: ['from'],
+  sources: ['from', 'cluster'],
+  sinks: ['from', 'cluster'],
+  materializedViews: ['from', 'cluster'],
+  subsources: ['from', 'on'],
+  indexes: ['from', 'on', 'cluster'],
+  columns: ['from'],
+  clusters: [],
+  clusterReplicas: [],
+  privileges: ['on', 'role'],
+  defaultPrivileges: ['on', 'role'],
+  roleMembership: ['role'],
+  networkPolicies: [],
+};
+
+const SHOWABLE: readonly ShowableKind[] = [
+  'sink',
+  'connection',
+  'cluster',
+  'table',
+  'view',
+  'materializedView',
+  'source',
+  'index',
+  'type',
+];
 
 export const statement: Arbitrary<Statement> = fc.oneof(
   createSink(false),
@@ -201,10 +262,15 @@ export const statement: Arbitrary<Statement> = fc.oneof(
     ifExists: flag,
     name: name(),
     actions: fc
-      .tuple(options(ALL_CONNECTION_OPTIONS), options(ALL_CONNECTION_OPTIONS, true))
-      .map(([set, reset]) => [
+      .tuple(
+        options(ALL_CONNECTION_OPTIONS),
+        options(ALL_CONNECTION_OPTIONS, true),
+        options(ALL_CONNECTION_OPTIONS, true),
+      )
+      .map(([set, reset, drop]) => [
         ...set.map(option => ({action: 'set' as const, option})),
         ...reset.map(option => ({action: 'reset' as const, option})),
+        ...drop.map(option => ({action: 'drop' as const, option})),
       ]),
     rotateKeys: fc.constant(true),
     with: options(CONNECTION_WITH_OPTIONS),
@@ -219,8 +285,25 @@ export const statement: Arbitrary<Statement> = fc.oneof(
     name: name(1),
     action: kind('set'),
     options: options(CLUSTER_OPTIONS),
-    with: fc.constant([]),
+    with: options(ALTER_CLUSTER_WITH_OPTIONS),
   }),
+  fc.record({
+    kind: kind('alterClusterOptions'),
+    ifExists: flag,
+    name: name(1),
+    action: kind('reset'),
+    options: options(CLUSTER_OPTIONS, true),
+    with: options(ALTER_CLUSTER_WITH_OPTIONS),
+  }),
+  fc.constantFrom('set' as const, 'reset' as const).chain(action =>
+    fc.record({
+      kind: kind('alterSinkOptions'),
+      ifExists: flag,
+      name: name(),
+      action: fc.constant(action),
+      options: options({...SINK_WITH_OPTIONS, ...KAFKA_SINK_OPTIONS}, action === 'reset'),
+    }),
+  ),
   fc.record({kind: kind('rename'), object: objectKind, ifExists: flag, name: name(), to: word}),
   fc.record({kind: kind('changeOwner'), object: objectKind, ifExists: flag, name: name(), owner: role}),
   fc.record({
@@ -264,23 +347,27 @@ export const statement: Arbitrary<Statement> = fc.oneof(
     before: kind('CREATE SCHEMA IF NOT EXISTS '),
     rest: fc.constantFrom('', ' AUTHORIZATION x CREATE TABLE t (a int)'),
   }),
-  fc.record({
-    kind: kind('showList'),
-    list: kind('sinks'),
-    from: maybe(name(2)),
-    on: fc.constant(undefined),
-    cluster: maybe(name(1)),
-    role: fc.constant(undefined),
-    filter: maybe(
-      fc.oneof(fc.record({kind: kind('like'), pattern: text}), fc.record({kind: kind('where'), sql: expression})),
-    ),
-  }),
+  fc.constantFrom(...(Object.keys(CLAUSES) as ListedKind[])).chain(list =>
+    fc.record({
+      kind: kind('showList'),
+      list: fc.constant(list),
+      from: list === 'columns' ? name() : CLAUSES[list].includes('from') ? maybe(name(2)) : fc.constant(undefined),
+      on: CLAUSES[list].includes('on') ? maybe(name(1)) : fc.constant(undefined),
+      cluster: CLAUSES[list].includes('cluster') ? maybe(name(1)) : fc.constant(undefined),
+      role: CLAUSES[list].includes('role') ? maybe(word) : fc.constant(undefined),
+      filter: maybe(
+        fc.oneof(fc.record({kind: kind('like'), pattern: text}), fc.record({kind: kind('where'), sql: expression})),
+      ),
+    }),
+  ),
   fc.record({
     kind: kind('showCreate'),
     redacted: flag,
-    object: fc.constantFrom('sink' as const, 'materializedView' as const),
+    object: fc.constantFrom(...SHOWABLE),
     name: name(),
   }),
+  fc.record({kind: kind('showVariable'), variable: fc.constantFrom(...Object.keys(SESSION_VARIABLES), 'mz_version')}),
+  fc.record({kind: kind('resetVariable'), variable: fc.constantFrom(...Object.keys(SESSION_VARIABLES), 'schema')}),
   fc.record({
     kind: kind('setVariable'),
     scope: fc.constantFrom('session' as const, 'local' as const),
