@@ -30,12 +30,12 @@ export async function runCluster({name, config, log, signal}: RunCluster): Promi
   const listen = metrics && (await resolveLoopbackAddress('metrics-listen', metrics));
   const engine = parseEngineUrl(config.postgres, process.env);
   for (const warning of await checkAttached(engine)) log.warn(warning);
+  await requireCluster(engine, name);
   const dataDir = resolve(config['data-dir']);
   await mkdir(dataDir, {recursive: true, mode: 0o700});
   await checkSecretKeys(engine, config, log);
   const closers = new Closers(log);
   try {
-    await requireCluster(engine, name);
     const supervisor = new ClusterSupervisor({engine, dataDir, log, logFormat: config['log-format'], only: name});
     if (listen !== undefined) {
       await startConsole({listen, engine, supervisor, sessions: () => undefined, only: name, log, closers});
