@@ -116,10 +116,11 @@ export class StringRun {
 
   #correction(plan: Plan | undefined, start: number): (fields: ReportFields) => ReportFields {
     if (plan !== undefined) return withoutInternals;
-    const before = characters(this.#text, 0, start);
     return fields => {
       const position = fields.get('P');
-      return position === undefined ? fields : new Map([...fields, ['P', String(Number(position) + before)]]);
+      if (position === undefined) return fields;
+      // Counted only now: for each of many statements in a string it would take a time that is quadratic in its length.
+      return new Map([...fields, ['P', String(Number(position) + characters(this.#text, 0, start))]]);
     };
   }
 
