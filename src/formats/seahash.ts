@@ -1,5 +1,5 @@
 /**
- * SeaHash (section 5.1 of the Kafka sheet): the hash by which a key finds its partition. 64-bit arithmetic in pairs of
+ * SeaHash: the hash by which a key finds its partition. 64-bit arithmetic in pairs of
  * 32-bit words, because a BigInt per step costs fifty times as much.
  */
 
@@ -33,7 +33,7 @@ function carryOfLowProduct(low: number): number {
   return (Math.imul(low1, P_LOW_1) + (middle >>> 16) + (rest >>> 16)) | 0;
 }
 
-/** g of the sheet: a multiplication, a shift that the value itself chooses, and the multiplication again. */
+/** A multiplication, a shift that the value itself chooses, and the multiplication again. */
 function diffuse(high: number, low: number): void {
   let productHigh = (carryOfLowProduct(low) + Math.imul(high, P_LOW) + Math.imul(low, P_HIGH)) | 0;
   let productLow = Math.imul(low, P_LOW);

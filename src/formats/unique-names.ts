@@ -1,5 +1,5 @@
 /**
- * Names of the fields of a message (kafka-sink sheet, section 2): a column without a name is `columnN`, counted from 1; a name that
+ * Names of the fields of a message: a column without a name is `columnN`, counted from 1; a name that
  * was there before gets `1`, `2` … appended (after `_` when it ends in a digit), whichever is free first.
  */
 export function uniqueNames(names: readonly string[]): string[] {

@@ -14,7 +14,7 @@ function kafkaError(code: number, ...flags: Flag[]): KafkaError {
   );
 }
 
-/** The table "Errors" of the Kafka client's sheet: what was reported in which call, and what the sink shall do. */
+/** What the client was seen to report in which call, and what the sink shall do. */
 type Reported = readonly [string, KafkaCall, KafkaError, abstract new (...args: never) => Error, string?];
 const TABLE: readonly Reported[] = [
   ['too large for the client', 'produce', kafkaError(10), Stall, 'SL101'],

@@ -105,7 +105,7 @@ const SLOW_INIT =
   'For a single broker set transaction.state.log.replication.factor, transaction.state.log.min.isr and offsets.topic.replication.factor to 1.';
 
 /**
- * Turns what the client threw into what the sink loop shall do (kafka-client sheet, "Errors"). Errors of ours and what is
+ * Turns what the client threw into what the sink loop shall do. Errors of ours and what is
  * no Kafka error go through unchanged. `doing` begins the message: "committing to topic t".
  */
 export function classify(error: unknown, call: KafkaCall, doing: string): unknown {

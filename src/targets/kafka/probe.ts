@@ -21,7 +21,7 @@ export interface ProbeResult {
 
 /**
  * Asks a cluster for its metadata, as CREATE CONNECTION, CREATE SINK and VALIDATE CONNECTION do. Throws `SqlError` 58000 with
- * the chain of causes in its detail (kafka-sink sheet, section 1.2, row 0), or the signal's reason at once when it is aborted.
+ * the chain of causes in its detail, or the signal's reason at once when it is aborted.
  */
 export async function probeBrokers(brokers: readonly string[], options: ProbeOptions): Promise<ProbeResult> {
   const {signal, timeoutMs} = options;

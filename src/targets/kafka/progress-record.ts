@@ -4,7 +4,7 @@ import {Stall} from '../../sinks/errors.ts';
 import {frontierOf, type Progress, type SnapshotCursor} from '../../sinks/target.ts';
 
 /**
- * What a sink's last transaction says in the progress topic (kafka-sink sheet, section 4.2): the frontier that readers of
+ * What a sink's last transaction says in the progress topic: the frontier that readers of
  * the older form know, and beside it, in `sluice`, what only we need. 64-bit numbers of ours are text, because many JSON
  * readers would round them.
  */

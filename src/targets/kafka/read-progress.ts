@@ -26,7 +26,7 @@ export interface ReadProgressOptions {
 }
 
 /**
- * The last committed progress of a sink (kafka-sink sheet, section 4.4, steps 3 to 5); undefined = it has never committed.
+ * The last committed progress of a sink; undefined = it has never committed.
  * Throws `Stall` for what cannot be read or went backwards, `Transient` when somebody else's open transaction hides the end.
  */
 export async function readProgress(options: ReadProgressOptions): Promise<ProgressRecord | undefined> {

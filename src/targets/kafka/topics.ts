@@ -19,7 +19,7 @@ export interface TopicTools {
 const BROKER_DEFAULT = -1;
 
 /**
- * Makes sure that the progress topic exists and that its records have an order (kafka-sink sheet, section 4.1).
+ * Makes sure that the progress topic exists and that its records have an order.
  * Its other settings are not checked: the client offers no way to read them. False: it is missing and may not be created.
  */
 export async function ensureProgressTopic(

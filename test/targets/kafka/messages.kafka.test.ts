@@ -59,7 +59,7 @@ test('the key has its columns in the order of the clause', async () => {
   expect(messages.map(({key}) => text(key))).toEqual(['{"name":"x","id":1}']);
 });
 
-// kafka-sink sheet, section 5.1: SeaHash of {"k":1} is 16749447017101210570.
+// SeaHash of {"k":1} is 16749447017101210570.
 test.each([
   [3, 1],
   [4, 2],
