@@ -11,15 +11,29 @@ export async function clusterSlot(client: pg.Client, cluster: string): Promise<s
   return rows[0].name;
 }
 
-/** Restores what a sink needed in the user's tables, unless another sink still needs it. May be repeated. */
-export async function undoSink(client: pg.Client, slot: string, sink: DroppedSink): Promise<void> {
+/** How long one look at a dropped sink waits for transactions on its relation: other sinks wait meanwhile. */
+const PATIENCE_MS = 1000;
+
+/**
+ * Restores what a sink needed in the user's tables, unless another sink still needs it. May be repeated, and has to be where the
+ * answer is false: then somebody's transaction holds a lock on the relation.
+ */
+export async function undoSink(client: pg.Client, slot: string, sink: DroppedSink): Promise<boolean> {
   await dropSpool(client, sink.id);
   const {rows} = await client.query<{here: boolean; anywhere: boolean}>(
     `SELECT coalesce(bool_or(cluster = $2), false) AS here, count(*) > 0 AS anywhere FROM mz_sluice.sink WHERE relation = $1::oid`,
     [sink.relation, slot.slice(slot.lastIndexOf('_') + 1)],
   );
   const {here, anywhere} = rows[0];
-  if (!here) await withdrawRelation(client, {publication: slot, relation: sink.relation, restoreIdentity: !anywhere});
+  if (here) return true;
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  try {
+    await withdrawRelation(client, {publication: slot, relation: sink.relation, restoreIdentity: !anywhere, signal});
+    return true;
+  } catch (error) {
+    if (error !== signal.reason) throw error;
+    return false;
+  }
 }
 
 /** A cluster without sinks holds no log back. The publication stays: a later slot must not meet changes from before it. */
@@ -42,8 +56,7 @@ export async function retireOrphans(
     if (running.has(cluster)) continue;
     const slot = await clusterSlot(client, cluster);
     for (const dropped of await catalog.droppedSinks(cluster)) {
-      await undoSink(client, slot, dropped);
-      await catalog.forgetDroppedSink(dropped.id);
+      if (await undoSink(client, slot, dropped)) await catalog.forgetDroppedSink(dropped.id);
     }
   }
   const slots = await client.query<{slot: string}>(

@@ -231,8 +231,7 @@ export class SinkFleet {
     await this.#connections.run(async client => {
       const catalog = new WorkerCatalog(client);
       for (const dropped of await catalog.droppedSinks(this.#options.cluster)) {
-        await undoSink(client, this.#slot, dropped);
-        await catalog.forgetDroppedSink(dropped.id);
+        if (await undoSink(client, this.#slot, dropped)) await catalog.forgetDroppedSink(dropped.id);
       }
     });
   }
@@ -254,10 +253,10 @@ export class SinkFleet {
       snapshots: definition => new RelationSnapshots({connect: connectHere, definition, identity: clusterLog.identity}),
       hold: (sink): Lsn => stream.hold(sink),
       verify: (definition, progress) => this.#verify(clusterLog, definition, progress),
-      publish: async (definition, waiting) => {
+      publish: async (definition, waiting, signal) => {
         const client = await connectHere();
         try {
-          await publishRelation(client, {publication: this.#slot, relation: definition.relation, waiting});
+          await publishRelation(client, {publication: this.#slot, relation: definition.relation, waiting, signal});
           await this.#watch.notePublished(client, definition);
         } finally {
           await client.end();

@@ -1,4 +1,5 @@
 import type {Logger} from 'pino';
+import {abortable} from '../base/abortable.ts';
 import type {Clock} from '../base/clock.ts';
 import {crashPoint} from '../base/crash-point.ts';
 import type {Lsn} from '../base/lsn.ts';
@@ -27,8 +28,8 @@ export interface SinkHost {
   hold(sink: string): Lsn;
   /** Throws `Stall` when the log no longer reaches back to `progress`, or another PostgreSQL wrote it. */
   verify(definition: SinkDefinition, progress: Progress): Promise<void>;
-  /** Steps 1 to 3 of the hand-over; `waiting` hears whom it waits for. May be repeated. */
-  publish(definition: SinkDefinition, waiting: (whom: string) => void): Promise<void>;
+  /** Steps 1 to 3 of the hand-over; `waiting` hears whom it waits for. May be repeated, and given up. */
+  publish(definition: SinkDefinition, waiting: (whom: string) => void, signal: AbortSignal): Promise<void>;
   columnNames(definition: SinkDefinition): Promise<CurrentColumnNames>;
   /** From now on the intake hears the stream, from before its progress on. */
   attach(intake: SinkIntake): Promise<void>;
@@ -195,7 +196,7 @@ export class SinkRunner {
     try {
       let progress = await this.#open(target);
       if (progress.snapshot !== undefined) {
-        await host.publish(definition, whom => void this.#sayWaiting(whom));
+        await host.publish(definition, whom => void this.#sayWaiting(whom), this.#stopping.signal);
         crashPoint('sink-published');
         await host.columnNames(definition);
         const written = await writeSnapshot({
@@ -245,7 +246,7 @@ export class SinkRunner {
       });
       this.#pump = pump;
       host.prove(definition.id, progress, undefined);
-      await host.attach(intake);
+      await abortable(host.attach(intake), this.#stopping.signal);
       if (stalledUntil === undefined) await this.#report('running');
       else {
         this.#hasRecovered = () =>

@@ -79,3 +79,34 @@ test('DROP OWNED takes the sinks of a role along, and not those of others', asyn
   await world.sql('DROP SINK kept');
   await nothingLeft('kept');
 });
+
+/** Runs `work` while a transaction that has written to the table is open. */
+async function besideWriterOf(table: string, work: () => Promise<void>): Promise<void> {
+  const writer = await world.sluice.connect();
+  try {
+    await writer.query(`BEGIN; INSERT INTO ${table} VALUES (2)`);
+    await work();
+    await writer.query('COMMIT');
+  } finally {
+    await writer.end();
+  }
+}
+
+test('sinks whose table is in use can be dropped, and hold up no other one', async () => {
+  await world.sql(
+    ...['waiting', 'used', 'going'].map(name => `CREATE TABLE ${name}_t (a integer PRIMARY KEY)`),
+    ...['waiting', 'used', 'going'].map(name => `INSERT INTO ${name}_t VALUES (1)`),
+  );
+  await world.running({name: 'used', key: '(a)'});
+  await besideWriterOf('used_t', () =>
+    besideWriterOf('waiting_t', async () => {
+      await world.create({name: 'waiting', key: '(a)'});
+      await world.until('waiting', ({details}) => details?.waiting_for !== undefined);
+      await world.sql('DROP SINK waiting', 'DROP SINK used');
+      const topic = await world.running({name: 'going', key: '(a)'});
+      expect(await world.messages('going', topic)).toEqual([row]);
+    }),
+  );
+  await world.sql('DROP SINK going');
+  await nothingLeft('used');
+});

@@ -1,5 +1,6 @@
 import {connect} from 'node:net';
 import type {Metadata, TopicDescription} from '@confluentinc/kafka-javascript';
+import {abortable} from '../../base/abortable.ts';
 import {SqlError} from '../../base/sql-error.ts';
 import {commonConfig} from './client-config.ts';
 import {CODE} from './kafka-errors.ts';
@@ -30,6 +31,7 @@ export async function probeBrokers(brokers: readonly string[], options: ProbeOpt
   // librdkafka goes on trying until its time is up and cannot be interrupted; a refused connection is known at once.
   await reachOne(brokers, timeoutMs, signal);
   const asked = askMetadata(brokers, Math.max(1000, deadline - performance.now()), options.topic);
+  // The library cannot be interrupted and must be let go of in order.
   const result = await abortable(asked, signal);
   if (result.brokerCount === 0) throw new SqlError('58000', 'zero brokers discovered in metadata request');
   return result;
@@ -105,15 +107,6 @@ async function askMetadata(
   } finally {
     await promised<unknown>(done => handle.disconnect(1, done));
   }
-}
-
-/** The work itself goes on to its end, because the library cannot be interrupted and must be let go of in order. */
-function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, {once: true});
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }
 
 function unreachable(causes: readonly string[]): SqlError {
