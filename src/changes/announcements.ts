@@ -2,6 +2,7 @@ import pg from 'pg';
 import {SqlError} from '../base/sql-error.ts';
 import {EVENT_TRIGGERS, eventTriggerStatements, type EventTrigger} from '../engine/attached-event-triggers.ts';
 import {errorCode} from '../engine/connection-errors.ts';
+import {partitionTree} from '../engine/partition-tree.ts';
 import {locatePgoutput} from '../types/tuple.ts';
 import type {RewrittenColumn, UnseenChange} from './stream-listener.ts';
 
@@ -60,7 +61,7 @@ $$;
 CREATE OR REPLACE VIEW mz_sluice.published_table AS
   SELECT DISTINCT r.prrelid AS root, t.relid AS relation
   FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
-  CROSS JOIN LATERAL (SELECT r.prrelid AS relid UNION SELECT relid FROM pg_catalog.pg_partition_tree(r.prrelid::regclass)) t
+  CROSS JOIN LATERAL ${partitionTree('r.prrelid')} t
   WHERE p.pubname ~ '^sluice_[0-9]+_' AND r.prrelid NOT IN (
     SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = 'mz_sluice'::regnamespace);
 `;
@@ -352,7 +353,7 @@ export function hasTruncateTrigger(oid: string): string {
 export async function rememberLeaves(client: pg.ClientBase, root: number): Promise<void> {
   await client.query(
     `INSERT INTO mz_sluice.published_leaf (root, leaf)
-     SELECT $1::oid, relid FROM pg_partition_tree($1::oid::regclass) t JOIN pg_class c ON c.oid = t.relid WHERE c.relkind = 'r' AND c.oid <> $1::oid
+     SELECT $1::oid, relid FROM ${partitionTree('$1')} t JOIN pg_class c ON c.oid = t.relid WHERE c.relkind = 'r' AND c.oid <> $1::oid
      ON CONFLICT DO NOTHING`,
     [root],
   );

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import {SqlError} from '../base/sql-error.ts';
+import {partitionTree} from '../engine/partition-tree.ts';
 import {hasTruncateTrigger} from './announcements.ts';
 
 /** A table that has to be prepared so that a relation's changes are in the log: the relation itself, or a partition of it. */
@@ -26,7 +27,7 @@ export async function tablesOf(client: pg.ClientBase, relation: number): Promise
     `SELECT c.oid::text, format('%I.%I', n.nspname, c.relname) AS name, c.relreplident AS identity,
        (SELECT indexrelid::text FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident) AS index,
        ${hasTruncateTrigger('c.oid')} AS trigger
-     FROM (SELECT $1::oid AS relid UNION SELECT relid FROM pg_partition_tree($1::oid::regclass)) t
+     FROM ${partitionTree('$1')} t
      JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
      ORDER BY c.oid <> $1::oid, c.oid`,
     [relation],

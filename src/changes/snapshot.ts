@@ -1,6 +1,7 @@
 import pg from 'pg';
 import {parseLsn} from '../base/lsn.ts';
 import {SqlError} from '../base/sql-error.ts';
+import {partitionTree} from '../engine/partition-tree.ts';
 import {readCopy, type CopyRows} from './copy-reader.ts';
 import {tablesOf} from './relation-tables.ts';
 import type {SnapshotFilter} from './snapshot-filter.ts';
@@ -108,8 +109,9 @@ export function copyCommand(table: string, columns: readonly SnapshotColumn[], w
 /** Bytes that a relation with all its partitions takes on disk, without indexes. */
 export async function relationBytes(client: pg.ClientBase, relation: number): Promise<number> {
   const {rows} = await client.query<{bytes: string}>(
-    `SELECT coalesce(sum(pg_table_size(relid)), 0)::text AS bytes
-     FROM (SELECT $1::oid AS relid UNION SELECT relid::oid FROM pg_partition_tree($1::oid::regclass)) AS t`,
+    // A root has no storage, and asking for its size would lock it.
+    `SELECT coalesce(sum(pg_table_size(c.oid)), 0)::text AS bytes
+     FROM ${partitionTree('$1')} t JOIN pg_class c ON c.oid = t.relid WHERE c.relkind = 'r'`,
     [relation],
   );
   return Number(rows[0].bytes);

@@ -6,6 +6,7 @@ import {changedTables, restoreTable} from '../changes/hand-over.ts';
 import {dropSlot} from '../changes/slot.ts';
 import {sleepUntil} from '../changes/wait.ts';
 import {leaseLock} from '../cluster/lease.ts';
+import {partitionTree} from '../engine/partition-tree.ts';
 import {parseEngineUrl} from '../engine/attached.ts';
 import {SCHEMAS} from '../engine/attached-facts.ts';
 import {connect} from '../engine/connect.ts';
@@ -91,7 +92,7 @@ async function tableSteps(client: pg.Client): Promise<Step[]> {
   const published = await client.query<{relation: string; name: string}>(
     `SELECT DISTINCT t.relid::oid::text AS relation, format('%I.%I', n.nspname, c.relname) AS name
      FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
-     CROSS JOIN LATERAL (SELECT r.prrelid AS relid UNION SELECT relid FROM pg_partition_tree(r.prrelid::regclass)) t
+     CROSS JOIN LATERAL ${partitionTree('r.prrelid')} t
      JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE p.pubname ~ '^sluice_[0-9]+_u[0-9]+$' AND n.nspname <> 'mz_sluice'`,
   );

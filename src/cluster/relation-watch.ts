@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type {ObjectId, SinkDefinition} from '../catalog/definitions.ts';
 import type {ColumnType} from '../changes/stream-listener.ts';
+import {partitionTree} from '../engine/partition-tree.ts';
 import type {Stall} from '../sinks/errors.ts';
 import {watchRewrites} from './rewrite-watch.ts';
 import {hasSameValues} from '../sinks/shape.ts';
@@ -46,7 +47,7 @@ CROSS JOIN LATERAL (
   SELECT min(m.nspname || '.' || t.relname) FILTER (WHERE t.relkind = 'r' AND t.relreplident <> 'f' AND inside) AS poor,
     min(m.nspname || '.' || t.relname) FILTER (WHERE t.relpersistence <> 'p' OR t.relkind = 'f' OR NOT inside) AS unlogged
   FROM (
-    SELECT c.oid, true UNION SELECT relid, true FROM pg_partition_tree(c.oid)
+    SELECT relid, true FROM ${partitionTree('c.oid')} AS own
     UNION SELECT inhrelid, false FROM pg_inherits WHERE inhparent = c.oid AND c.relkind = 'r'
   ) AS member (oid, inside)
   JOIN pg_class t ON t.oid = member.oid JOIN pg_namespace m ON m.oid = t.relnamespace

@@ -1,6 +1,7 @@
 import {SqlError} from '../base/sql-error.ts';
 import type {RelationDescription} from '../catalog/commands.ts';
 import {describeTypes} from '../engine/describe-types.ts';
+import {partitionTree} from '../engine/partition-tree.ts';
 import {unsupportedType} from '../types/codecs.ts';
 import type {StatementContext} from './statement.ts';
 
@@ -27,7 +28,7 @@ export async function noticeReplicaIdentity(
 ): Promise<void> {
   const {rows} = await context.query(
     `SELECT count(*) FROM pg_catalog.pg_class
-     WHERE (oid = $1::oid OR oid IN (SELECT relid FROM pg_catalog.pg_partition_tree($1::oid))) AND relkind = 'r' AND relreplident <> 'f'`,
+     WHERE oid IN ${partitionTree('$1')} AND relkind = 'r' AND relreplident <> 'f'`,
     [String(oid)],
   );
   if (rows[0][0] === '0') return;

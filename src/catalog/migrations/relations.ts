@@ -1,3 +1,4 @@
+import {partitionTree} from '../../engine/partition-tree.ts';
 import type {Migration} from './migration.ts';
 
 /** What a relation must be so that a sink can carry it whole, and who may read it all (DESIGN section 3, Own tables of the user). */
@@ -105,8 +106,7 @@ BEGIN
       HINT = 'Use a partitioned table.';
   END IF;
   FOR part IN SELECT c.relkind, c.relpersistence, mz_sluice.full_name(c.relnamespace, c.relname) AS full_name
-              FROM pg_partition_tree(relation) t JOIN pg_class c ON c.oid = t.relid
-              UNION ALL SELECT rel.relkind, rel.relpersistence, full_name LOOP
+              FROM ${partitionTree('relation')} t JOIN pg_class c ON c.oid = t.relid LOOP
     IF part.relkind = 'f' THEN
       RAISE 'foreign table % cannot be exported as a sink', part.full_name USING ERRCODE = '0A000',
         DETAIL = 'Changes of a foreign table are not in the write-ahead log.';
@@ -125,7 +125,7 @@ BEGIN
   -- With REPLICA IDENTITY FULL PostgreSQL would refuse the user's UPDATE and DELETE.
   FOR part IN SELECT p.pubname FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
               WHERE r.prattrs IS NOT NULL AND (p.pubupdate OR p.pubdelete)
-                AND (r.prrelid = relation OR r.prrelid IN (SELECT relid FROM pg_partition_tree(relation))) LOOP
+                AND r.prrelid IN ${partitionTree('relation')} LOOP
     RAISE 'table % is in publication "%" with a column list', full_name, part.pubname USING ERRCODE = '0A000',
       DETAIL = 'A sink needs REPLICA IDENTITY FULL, and with that a column list makes every UPDATE and DELETE of the table fail.',
       HINT = format('Publish all columns: ALTER PUBLICATION %I SET TABLE …', part.pubname);
