@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type {Logger} from 'pino';
 import {SqlError} from '../base/sql-error.ts';
+import {errorCode} from '../engine/connection-errors.ts';
 import type {EngineReport} from './engine-report.ts';
 import {readEngine} from './engine-report.ts';
 import {StallCounts} from './stall-counts.ts';
@@ -45,12 +46,13 @@ export class EngineProbe {
   async #ask(): Promise<EngineAnswer> {
     const {limitMs, log} = this.#options;
     const started = performance.now();
+    const tooLate = `the engine has not answered within ${limitMs} ms`;
     const overdue = new AbortController();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         overdue.abort();
-        reject(new SqlError('57014', `the engine has not answered within ${limitMs} ms`));
+        reject(new SqlError('57014', tooLate));
       }, limitMs);
     });
     try {
@@ -63,6 +65,8 @@ export class EngineProbe {
       this.close();
       if (this.#up) log.warn({err: error}, 'the engine does not answer');
       this.#up = false;
+      // The connection's own limit may strike a moment before ours.
+      if (errorCode(error) === '57014') return {up: false, reason: tooLate};
       return {up: false, reason: error instanceof Error ? error.message : String(error)};
     } finally {
       clearTimeout(timer);
