@@ -65,7 +65,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', version => {
         },
       }),
     ]);
-  }, 60_000);
+  }, 300_000);
   afterAll(async () => {
     await Promise.all([good, bad].map(server => server[Symbol.asyncDispose]()));
   });

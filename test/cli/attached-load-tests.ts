@@ -109,7 +109,7 @@ export function describeLoad(version: PostgresVersion): void {
       clients.push(client);
     }
     writers = new Writers(clients, seed);
-  }, 60_000);
+  }, 300_000);
   afterAll(() => world[Symbol.asyncDispose](), 60_000);
 
   test(`writes of the user never fail and never wait for long (seed ${seed})`, async () => {

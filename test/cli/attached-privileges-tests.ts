@@ -50,7 +50,7 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
     // Nobody else owns the cluster, and the database is a superuser's.
     const owner = await world.through(sluice, role);
     await owner.query(`GRANT CREATE ON CLUSTER quickstart TO ${world.app}`);
-  }, 120_000);
+  }, 300_000);
   afterAll(() => world[Symbol.asyncDispose](), 60_000);
 
   test('a sink of the user works: snapshot, changes, TRUNCATE', async () => {
@@ -67,7 +67,7 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
     expect(await world.finalState(topic)).toEqual([{id: 4, amount: 40}]);
     // As the manual says: the user's trigger has seen the TRUNCATE.
     expect((await client.query('SELECT n FROM fired')).rowCount).toBe(1);
-  }, 60_000);
+  }, 300_000);
 
   test('psql with a role of the user', async () => {
     const url = await world.urlThrough(sluice, world.app);
@@ -89,7 +89,7 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
     ).rejects.toMatchObject({
       stderr: expect.stringContaining('password authentication failed'),
     });
-  }, 60_000);
+  }, 300_000);
 
   test('what the rights are not enough for is refused with the statement that helps', async () => {
     const sink = (table: string) =>
@@ -115,7 +115,7 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
       code: '42501',
       hint: `Run GRANT ${stranger} TO ${role} as an administrator of PostgreSQL.`,
     });
-  }, 60_000);
+  }, 300_000);
 
   test('rewritten values stall the sink, compaction and harmless DDL do not', async () => {
     await client.query('VACUUM FULL orders');
@@ -128,7 +128,7 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
     expect(error).toContain('ALTER TABLE may have rewritten column "amount"');
     expect(details).toMatchObject({code: 'SL007'});
     await client.query('DROP SINK orders_sink');
-  }, 60_000);
+  }, 300_000);
 
   test('with what takes a superuser: partitions, and TRUNCATE that nobody notices', async () => {
     const troubles = async () =>
@@ -158,7 +158,7 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
     const {details} = await world.until('parted_sink', ({status}) => status === 'stalled');
     expect(details).toMatchObject({code: 'SL007'});
     await client.query('DROP TABLE parted_2');
-  }, 120_000);
+  }, 300_000);
 
   test('uninstalled by the same role, with the event triggers of the superuser', async () => {
     await sluice.end();
@@ -175,5 +175,5 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
     const identities = (rows: unknown[]) =>
       (rows as {relname: string; relreplident: string}[]).map(row => [row.relname, row.relreplident]);
     expect(identities(now['pg_class'])).toEqual(identities(before['pg_class']));
-  }, 60_000);
+  }, 300_000);
 }

@@ -45,7 +45,7 @@ export function describeUninstall(version: PostgresVersion): void {
     );
     before = await catalogSnapshot(world.admin);
     dumped = await dump();
-  }, 60_000);
+  }, 300_000);
   afterAll(() => world[Symbol.asyncDispose](), 60_000);
 
   /** As pg_dump sees it; Debian's reads servers up to its own version. */
@@ -121,7 +121,7 @@ export function describeUninstall(version: PostgresVersion): void {
     }
     await expectNoTrace();
     expect(await run({yes: true})).toBe('There is nothing of Sluice in this database.\n');
-  }, 120_000);
+  }, 300_000);
 
   test('takes nothing of the user along; with --force also beside a Sluice that goes on trying', async () => {
     const {sluice} = await install();
@@ -140,5 +140,5 @@ export function describeUninstall(version: PostgresVersion): void {
     expect(await forced.printed()).toContain('Sluice is uninstalled.');
     await sluice.end();
     await expectNoTrace();
-  }, 120_000);
+  }, 300_000);
 }

@@ -11,7 +11,7 @@ import {freshTopicName, kafkaAddress, readTopic} from '../setup/kafka.ts';
 import {createTestDatabase, type TestDatabase} from '../setup/postgres.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const LIMIT_MS = 50_000;
+const LIMIT_MS = 100_000;
 
 /** A process of the command line, as users start it (from the sources), with what it prints. */
 export class Command implements AsyncDisposable {
