@@ -49,10 +49,12 @@ export class Lease {
     while (!(await lease.#tryLock())) {
       if (!waiting) options.log.info('another worker owns the cluster, waiting');
       waiting = true;
-      if (await lease.#hasExpired()) await lease.#endPredecessor();
+      // Only of him who let it run out: whoever has just got the lock, and takes the lease next, is none of them.
+      const hung = await lease.#expiredOwner();
+      if (hung !== undefined) await lease.#end(workerApplicationName(options.cluster, hung));
       await sleep(RETRY_MS, undefined, {signal: options.signal});
     }
-    await lease.#endPredecessor();
+    await lease.#end(`sluice worker ${options.cluster} %`);
     await lease.#take();
     return lease;
   }
@@ -84,16 +86,17 @@ export class Lease {
     return rows[0].got;
   }
 
-  async #hasExpired(): Promise<boolean> {
+  async #expiredOwner(): Promise<string | undefined> {
     const {client, cluster} = this.#options;
-    const {rows} = await client.query(
-      'SELECT FROM mz_sluice.lease WHERE cluster = $1 AND expires_at >= clock_timestamp()',
+    const {rows} = await client.query<{owner: string}>(
+      'SELECT owner::text FROM mz_sluice.lease WHERE cluster = $1 AND expires_at < clock_timestamp()',
       [cluster],
     );
-    return rows.length === 0;
+    return rows[0]?.owner;
   }
 
-  async #endPredecessor(): Promise<void> {
+  /** Ends connections of other workers by the pattern of their names. */
+  async #end(names: string): Promise<void> {
     const {client, cluster, owner} = this.#options;
     const {rows} = await client.query<{pid: number}>(
       `SELECT pid FROM pg_stat_activity
@@ -101,7 +104,7 @@ export class Lease {
          -- Anybody may call his session so; one that we may not end is none of ours.
          AND pg_has_role(usesysid, 'USAGE')
          AND pg_terminate_backend(pid, 5000)`,
-      [`sluice worker ${cluster} %`, workerApplicationName(cluster, owner)],
+      [names, workerApplicationName(cluster, owner)],
     );
     if (rows.length > 0) {
       this.#options.log.warn({pids: rows.map(row => row.pid)}, 'ended the connections of an earlier worker');
