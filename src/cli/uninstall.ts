@@ -5,7 +5,7 @@ import {MIGRATION_LOCK} from '../catalog/migrate.ts';
 import {changedTables, restoreTable} from '../changes/hand-over.ts';
 import {dropSlot} from '../changes/slot.ts';
 import {sleepUntil} from '../changes/wait.ts';
-import {leaseLock} from '../cluster/lease.ts';
+import {leaseLock, workerApplicationNames} from '../cluster/lease.ts';
 import {partitionTree} from '../engine/partition-tree.ts';
 import {parseEngineUrl} from '../engine/attached.ts';
 import {SCHEMAS} from '../engine/attached-facts.ts';
@@ -90,7 +90,7 @@ async function tableSteps(client: pg.Client): Promise<Step[]> {
   if (!(await exists(client, 'mz_sluice.identity_before'))) return [];
   // Those that a publication still holds come free when it is dropped.
   const published = await client.query<{relation: string; name: string}>(
-    `SELECT DISTINCT t.relid::oid::text AS relation, format('%I.%I', n.nspname, c.relname) AS name
+    `SELECT DISTINCT t.relid::text AS relation, format('%I.%I', n.nspname, c.relname) AS name
      FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
      CROSS JOIN LATERAL ${partitionTree('r.prrelid')} t
      JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -215,7 +215,7 @@ async function endWorkers(client: pg.Client, pids: readonly number[]): Promise<v
       await client.query(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND application_name LIKE $1 AND pg_has_role(usesysid, 'USAGE')`,
-        [`sluice worker ${id} %`],
+        [workerApplicationNames(id)],
       );
       return false;
     });

@@ -28,6 +28,11 @@ export function workerApplicationName(cluster: string, owner: string): string {
   return `sluice worker ${cluster} ${owner.slice(0, 8)}`;
 }
 
+/** LIKE pattern of the names of all connections of all workers of a cluster. */
+export function workerApplicationNames(cluster: string): string {
+  return `sluice worker ${cluster} %`;
+}
+
 /**
  * Makes a cluster single. The advisory lock belongs to the worker's control connection and is free as soon as the worker is
  * dead; the lease row runs out when the worker lives but does not move. A worker that owns both has ended every connection
@@ -54,7 +59,7 @@ export class Lease {
       if (hung !== undefined) await lease.#end(workerApplicationName(options.cluster, hung));
       await sleep(RETRY_MS, undefined, {signal: options.signal});
     }
-    await lease.#end(`sluice worker ${options.cluster} %`);
+    await lease.#end(workerApplicationNames(options.cluster));
     await lease.#take();
     return lease;
   }

@@ -1,5 +1,6 @@
 import type {SqlType} from '../types/sql-type.ts';
 import {describeTypes} from './describe-types.ts';
+import {partitionTree} from './partition-tree.ts';
 import {queryJson} from './queryable.ts';
 import type {Queryable} from './queryable.ts';
 
@@ -107,10 +108,10 @@ SELECT pg_catalog.json_build_object(
   'leaves', coalesce((
     SELECT pg_catalog.json_agg(pg_catalog.json_build_object('oid', l.oid::int8, 'schema', ln.nspname, 'name', l.relname,
       'kind', l.relkind, 'persistence', l.relpersistence, 'replicaIdentity', l.relreplident) ORDER BY l.oid)
-    FROM pg_catalog.pg_partition_tree(c.oid) tree
-    JOIN pg_catalog.pg_class l ON l.oid = tree.relid
+    FROM ${partitionTree('c.oid')} member
+    JOIN pg_catalog.pg_class l ON l.oid = member.relid
     JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace
-    WHERE c.relkind = 'p' AND tree.isleaf AND l.relkind <> 'p'), '[]'),
+    WHERE c.relkind = 'p' AND l.relkind <> 'p'), '[]'),
   'inheritanceChildren', coalesce((
     SELECT pg_catalog.json_agg(h.inhrelid::int8 ORDER BY h.inhrelid) FROM pg_catalog.pg_inherits h
     WHERE h.inhparent = c.oid AND c.relkind NOT IN ('p', 'I')), '[]'),

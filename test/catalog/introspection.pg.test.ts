@@ -7,6 +7,7 @@ import {grantOn} from '../../src/catalog/change-commands.ts';
 import {migrate} from '../../src/catalog/migrate.ts';
 import {planStatement} from '../../src/statements/plan.ts';
 import {GatewayWorld} from '../gateway/gateway-world.ts';
+import {psqlEnvironment} from '../gateway/psql-environment.ts';
 import {readCases, updating, writeCases} from '../sql/case-file.ts';
 import {newConnection, newSecret, newSink, run, VERSIONS} from './catalog-world.ts';
 
@@ -56,22 +57,11 @@ describe.each(VERSIONS)('PostgreSQL %i, through the gateway', version => {
   });
 
   test('psql describes our relations like any others', async () => {
-    const {hostname, port, username, pathname} = new URL(world.through);
     const psql = async (...commands: string[]): Promise<string> => {
       const {stdout, stderr} = await promisify(execFile)(
         'psql',
         ['-X', '-v', 'ON_ERROR_STOP=1', ...commands.flatMap(command => ['-c', command])],
-        {
-          env: {
-            PATH: process.env['PATH'] ?? '',
-            PGHOST: hostname,
-            PGPORT: port,
-            PGUSER: username,
-            PGPASSWORD: 'secret',
-            PGDATABASE: pathname.slice(1),
-            LANG: 'C.UTF-8',
-          },
-        },
+        {env: psqlEnvironment(world.through)},
       );
       expect(stderr).not.toContain('ERROR');
       return stdout;

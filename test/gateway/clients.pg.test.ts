@@ -7,21 +7,9 @@ import pg from 'pg';
 import {afterAll, beforeAll, describe, expect, test} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {GatewayWorld} from './gateway-world.ts';
+import {psqlEnvironment} from './psql-environment.ts';
 
 const run = promisify(execFile);
-
-const environment = (url: string): Record<string, string> => {
-  const {hostname, port, username, pathname} = new URL(url);
-  return {
-    PATH: process.env['PATH'] ?? '',
-    PGHOST: hostname,
-    PGPORT: port,
-    PGUSER: username,
-    PGPASSWORD: 'secret',
-    PGDATABASE: pathname.slice(1),
-    LANG: 'C.UTF-8',
-  };
-};
 
 let world: GatewayWorld;
 beforeAll(async () => {
@@ -40,7 +28,7 @@ describe('psql', () => {
   const psql = async (url: string, script: string): Promise<string> => {
     const file = join(directory, 'script.sql');
     await writeFile(file, script);
-    const {stdout, stderr} = await run('psql', ['-X', '-q', '-f', file], {env: environment(url), cwd: directory});
+    const {stdout, stderr} = await run('psql', ['-X', '-q', '-f', file], {env: psqlEnvironment(url), cwd: directory});
     return `${stdout}${stderr}`.replaceAll(directory, '');
   };
 
@@ -128,11 +116,13 @@ describe('node pg', () => {
 
 describe('pgbench', () => {
   beforeAll(async () => {
-    await run('pgbench', ['-i', '-s', '1', '-q'], {env: environment(world.through)});
+    await run('pgbench', ['-i', '-s', '1', '-q'], {env: psqlEnvironment(world.through)});
   });
 
   test.each(['simple', 'extended', 'prepared'])('%s', async mode => {
-    const {stdout} = await run('pgbench', ['-n', '-M', mode, '-c', '4', '-t', '25'], {env: environment(world.through)});
+    const {stdout} = await run('pgbench', ['-n', '-M', mode, '-c', '4', '-t', '25'], {
+      env: psqlEnvironment(world.through),
+    });
     expect(stdout).toContain('number of transactions actually processed: 100/100');
     expect(stdout).toContain('number of failed transactions: 0');
   });
@@ -145,7 +135,7 @@ describe('pgbench', () => {
       '\\startpipeline\n' + 'SELECT abalance FROM pgbench_accounts WHERE aid = 1;\n'.repeat(20) + '\\endpipeline\n',
     );
     const options = ['-n', '-M', 'prepared', '-c', '4', '-t', '25', '-f', file];
-    const {stdout} = await run('pgbench', options, {env: environment(world.through)});
+    const {stdout} = await run('pgbench', options, {env: psqlEnvironment(world.through)});
     await rm(directory, {recursive: true});
     expect(stdout).toContain('number of transactions actually processed: 100/100');
   });
