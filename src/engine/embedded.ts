@@ -14,7 +14,7 @@ import {isConnectionError} from './connection-errors.ts';
 import {DataDirectory} from './data-directory.ts';
 import {writeDurably} from './durable-file.ts';
 import {ensureDefaultUser, initialiseCluster, syncCluster} from './initialise.ts';
-import {findPostmaster, readPostmasterFile, startPostmaster, stopPostmaster} from './postmaster.ts';
+import {findPostmaster, startPostmaster, stopPostmaster} from './postmaster.ts';
 import {
   DEFAULT_DATABASE,
   hostBasedAuthentication,
@@ -27,7 +27,6 @@ import {
 /** How long a living postmaster may refuse connections before it is restarted. Recovery does not count: it says so (57P03). */
 const UNREACHABLE_MS = 5_000;
 const RETRY_MS = 50;
-const ORPHANS_MS = 10_000;
 const MAX_BACK_OFF_MS = 10_000;
 /** After this time up, the next failure begins with the shortest wait again. */
 const STEADY_MS = 30_000;
@@ -202,22 +201,11 @@ async function stopServer(directory: DataDirectory): Promise<void> {
   if (running !== undefined) await stopPostmaster(running.pid);
 }
 
-/** Where a postmaster was killed, its backends may live a little longer, and until then the server refuses to start. */
 async function launch(directory: DataDirectory, binaries: Binaries, signal: AbortSignal | undefined): Promise<void> {
-  const {dataDirectory, startupLog, user} = directory;
-  const wasKilled = readPostmasterFile(dataDirectory) !== undefined;
-  const deadline = performance.now() + (wasKilled ? ORPHANS_MS : 0);
+  const {dataDirectory, socketDirectory, startupLog, logDirectory, user} = directory;
   const program = join(binaries.directory, 'postgres');
   const args = serverArguments(directory);
-  for (;;) {
-    try {
-      await startPostmaster({program, args, dataDirectory, startupLog, user, signal});
-      return;
-    } catch (error) {
-      if (signal?.aborted === true || performance.now() > deadline) throw error;
-    }
-    await delay(RETRY_MS, undefined, {signal});
-  }
+  await startPostmaster({program, args, dataDirectory, socketDirectory, startupLog, logDirectory, user, signal});
 }
 
 /**

@@ -2,6 +2,7 @@ import {spawn} from 'node:child_process';
 import fs from 'node:fs';
 import {hostname} from 'node:os';
 import {SqlError} from '../base/sql-error.ts';
+import {processState} from './process-state.ts';
 
 /** What the holder writes into the file, for the message that the second one gets. The lock itself is the kernel's. */
 export interface LockHolder {
@@ -96,11 +97,5 @@ function readHolder(path: string): LockHolder | undefined {
 
 /** A process that somebody has stopped (SIGSTOP, Ctrl-Z) lives and holds its locks, but does nothing. Linux only; elsewhere false. */
 export function isSuspended(pid: number): boolean {
-  try {
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name in parentheses may contain anything; the state follows the last one.
-    return /^[Tt]$/.test(stat.slice(stat.lastIndexOf(')') + 2)[0] ?? '');
-  } catch {
-    return false;
-  }
+  return /^[Tt]$/.test(processState(pid) ?? '');
 }

@@ -305,6 +305,39 @@ describe('crashes', () => {
     expect(readPostmasterFile(pgData())!.pid).not.toBe(stranger.pid);
   });
 
+  test('its number is that of a process in the lock file of the socket too, and postmaster.pid is gone', async () => {
+    const holder = new Holder();
+    expect(await holder.hears()).toBe('up');
+    process.kill(findPostmaster(pgData())!.pid, 'SIGKILL');
+    await holder.kill();
+    const stranger = spawn('sleep', ['600'], {stdio: 'ignore', ...chooseServerUser()});
+    cleanUp.push(() => void stranger.kill());
+    const lock = join(dataDir, 'postgres', 'socket', '.s.PGSQL.5432.lock');
+    fs.writeFileSync(lock, fs.readFileSync(lock, 'utf8').replace(/^\d+/, String(stranger.pid)));
+    fs.rmSync(join(pgData(), 'postmaster.pid'));
+    expect(await ask(await start(), 'SELECT 1 AS one')).toEqual([{one: 1}]);
+    expect(stranger.exitCode).toBeNull();
+  });
+
+  test.each(['postmaster.pid', 'socket lock'])('the server is killed before it wrote its number: %s', async name => {
+    const holder = new Holder();
+    expect(await holder.hears()).toBe('up');
+    process.kill(findPostmaster(pgData())!.pid, 'SIGKILL');
+    await holder.kill();
+    const socketLock = join(dataDir, 'postgres', 'socket', '.s.PGSQL.5432.lock');
+    fs.writeFileSync(name === 'socket lock' ? socketLock : join(pgData(), 'postmaster.pid'), '');
+    expect(await ask(await start(), 'SELECT 1 AS one')).toEqual([{one: 1}]);
+  });
+
+  test('a server that does not start: what it says is told', async () => {
+    const override = join(pgData(), 'postgresql.auto.conf');
+    fs.writeFileSync(override, "shared_preload_libraries = 'nowhere'\n");
+    await expect(start()).rejects.toMatchObject({code: '58000', detail: expect.stringContaining('"nowhere"')});
+    // Found out only when its own log has begun.
+    fs.writeFileSync(override, "ssl = 'on'\nssl_cert_file = 'no.crt'\n");
+    await expect(start()).rejects.toMatchObject({code: '58000', detail: expect.stringContaining('no.crt')});
+  });
+
   test('a server that is stuck is restarted', async () => {
     const holder = new Holder();
     expect(await holder.hears()).toBe('up');
