@@ -10,7 +10,7 @@ import {listenForChanges} from '../catalog/listen.ts';
 import {WorkerCatalog} from '../catalog/worker-catalog.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import {connect} from '../engine/connect.ts';
-import {answerWithin, DEAD_MS} from './answer-within.ts';
+import {answerWithin, DEAD_MS} from '../engine/answer-within.ts';
 import {retireOrphans} from './retire.ts';
 
 const POLL_MS = 5_000;

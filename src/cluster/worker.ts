@@ -4,7 +4,7 @@ import type pg from 'pg';
 import type {Logger} from 'pino';
 import {listenForChanges} from '../catalog/listen.ts';
 import {connect} from '../engine/connect.ts';
-import {answerWithin, DEAD_MS} from './answer-within.ts';
+import {answerWithin, DEAD_MS} from '../engine/answer-within.ts';
 import {Lease, LEASE_MS, workerApplicationName} from './lease.ts';
 import type {WorkerConfig} from './supervisor.ts';
 import {SinkFleet} from './sink-fleet.ts';

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type {Logger} from 'pino';
 import {SqlError} from '../base/sql-error.ts';
+import {answerWithin, noAnswer} from '../engine/answer-within.ts';
 import {errorCode} from '../engine/connection-errors.ts';
 import type {EngineReport} from './engine-report.ts';
 import {readEngine} from './engine-report.ts';
@@ -46,30 +47,21 @@ export class EngineProbe {
   async #ask(): Promise<EngineAnswer> {
     const {limitMs, log} = this.#options;
     const started = performance.now();
-    const tooLate = `the engine has not answered within ${limitMs} ms`;
     const overdue = new AbortController();
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        overdue.abort();
-        reject(new SqlError('57014', tooLate));
-      }, limitMs);
-    });
     try {
-      const report = await Promise.race([this.#read(overdue.signal), late]);
+      const report = await answerWithin(limitMs, this.#read(overdue.signal));
       this.stalls.add(report.stalls);
       if (!this.#up) log.info('the engine answers again');
       this.#up = true;
       return {up: true, seconds: (performance.now() - started) / 1000, report};
-    } catch (error) {
+    } catch (cause) {
+      overdue.abort();
       this.close();
+      // The connection's own limit may strike a moment before ours.
+      const error = errorCode(cause) === '57014' ? noAnswer(limitMs) : cause;
       if (this.#up) log.warn({err: error}, 'the engine does not answer');
       this.#up = false;
-      // The connection's own limit may strike a moment before ours.
-      if (errorCode(error) === '57014') return {up: false, reason: tooLate};
       return {up: false, reason: error instanceof Error ? error.message : String(error)};
-    } finally {
-      clearTimeout(timer);
     }
   }
 

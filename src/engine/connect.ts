@@ -42,7 +42,8 @@ const SESSION_SETTINGS: Readonly<Record<string, string>> = {
 };
 
 const CONNECT_TIMEOUT_MS = 10_000;
-const KEEP_ALIVE_DELAY_MS = 10_000;
+/** After so long without a word the other machine is asked whether it is still there. */
+export const KEEP_ALIVE_DELAY_MS = 10_000;
 
 /** `options` start-up parameter; blanks and backslashes of a value are escaped by a backslash (libpq's rule). */
 function startupOptions(settings: Readonly<Record<string, string | undefined>>): string {

@@ -1,26 +1,30 @@
 import type pg from 'pg';
 import {SqlError} from '../base/sql-error.ts';
 import type {EngineAddress} from './address.ts';
+import {answerWithin, DEAD_MS} from './answer-within.ts';
 import {connect} from './connect.ts';
 import type {ConnectOptions} from './connect.ts';
+import {endClient} from './end-client.ts';
 
 /**
  * A few connections for control work, opened when first needed and kept. A connection on which something failed in a way that
- * leaves its state unknown is thrown away.
+ * leaves its state unknown is thrown away, and one that no longer answers.
  */
 export class Connections {
   readonly #address: EngineAddress;
   readonly #options: ConnectOptions;
   readonly #limit: number;
+  readonly #deadMs: number;
   readonly #idle: pg.Client[] = [];
   readonly #waiting: PromiseWithResolvers<void>[] = [];
   #taken = 0;
   #closed = false;
 
-  constructor(address: EngineAddress, options: ConnectOptions, limit = 4) {
+  constructor(address: EngineAddress, options: ConnectOptions, limit = 4, deadMs = DEAD_MS) {
     this.#address = address;
     this.#options = options;
     this.#limit = limit;
+    this.#deadMs = deadMs;
   }
 
   /** Waits while all connections are in use. Session state that `work` leaves behind stays with the connection. */
@@ -53,7 +57,7 @@ export class Connections {
   async close(): Promise<void> {
     this.#closed = true;
     for (const waiting of this.#waiting.splice(0)) waiting.reject(closedError());
-    await Promise.all(this.#idle.splice(0).map(client => client.end().catch(() => undefined)));
+    await Promise.all(this.#idle.splice(0).map(endClient));
   }
 
   async #take(): Promise<pg.Client> {
@@ -65,7 +69,7 @@ export class Connections {
     if (this.#closed) throw closedError();
     this.#taken++;
     try {
-      return this.#idle.pop() ?? (await this.#open());
+      return (await this.#kept()) ?? (await this.#open());
     } catch (error) {
       this.#taken--;
       this.#waiting.shift()?.resolve();
@@ -77,8 +81,22 @@ export class Connections {
     this.#taken--;
     const usable = !this.#closed && client.getTransactionStatus() === 'I' && !this.#lost.has(client);
     if (usable) this.#idle.push(client);
-    else client.end().catch(() => undefined);
+    else void endClient(client);
     this.#waiting.shift()?.resolve();
+  }
+
+  async #kept(): Promise<pg.Client | undefined> {
+    for (let client = this.#idle.pop(); client !== undefined; client = this.#idle.pop()) {
+      try {
+        // A machine or a network between may have forgotten it.
+        await answerWithin(this.#deadMs, client.query(''));
+        return client;
+      } catch {
+        // It would not answer a farewell either.
+        client.connection.stream.destroy();
+      }
+    }
+    return undefined;
   }
 
   readonly #lost = new WeakSet<pg.Client>();

@@ -1,6 +1,7 @@
 import net from 'node:net';
 import tls from 'node:tls';
 import type {EngineAddress} from '../engine/address.ts';
+import {KEEP_ALIVE_DELAY_MS} from '../engine/connect.ts';
 import {tlsSettings} from '../engine/tls-settings.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -29,7 +30,13 @@ export class EngineDoor {
   async open(): Promise<net.Socket> {
     const settings = await this.#tlsSettings();
     const socket = await this.#dial();
-    return settings === false ? socket : await this.#startTls(socket, settings);
+    if (settings === false) return socket;
+    const deadline = setTimeout(() => socket.destroy(), CONNECT_TIMEOUT_MS);
+    try {
+      return await this.#startTls(socket, settings);
+    } finally {
+      clearTimeout(deadline);
+    }
   }
 
   async #tlsSettings(): Promise<tls.ConnectionOptions | false> {
@@ -47,7 +54,7 @@ export class EngineDoor {
     return new Promise((resolve, reject) => {
       const socket = new net.Socket(SOCKET_OPTIONS);
       if (host.startsWith('/')) socket.connect({path: `${host}/.s.PGSQL.${port}`});
-      else socket.connect({host, port, noDelay: true, keepAlive: true});
+      else socket.connect({host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS});
       socket.setTimeout(CONNECT_TIMEOUT_MS, () =>
         socket.destroy(Object.assign(new Error('the engine does not answer'), {code: 'ETIMEDOUT'})),
       );
@@ -69,7 +76,7 @@ export class EngineDoor {
         // More than the one byte would be plain text that somebody slipped in before the handshake.
         resolve(data.length === 1 ? data[0] : 0);
       });
-      socket.once('close', () => reject(Object.assign(new Error('the engine closed'), {code: 'ECONNRESET'})));
+      socket.once('close', () => reject(closed()));
       socket.write(SSL_REQUEST);
     });
     if (answer !== ACCEPTED) {
@@ -86,6 +93,9 @@ export class EngineDoor {
         resolve(secure);
       });
       secure.once('error', reject);
+      secure.once('close', () => reject(closed()));
     });
   }
 }
+
+const closed = (): Error => Object.assign(new Error('the engine closed'), {code: 'ECONNRESET'});

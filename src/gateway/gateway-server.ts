@@ -14,8 +14,8 @@ import {ControlLink} from './control-link.ts';
 import {EngineDoor, SOCKET_BUFFER_BYTES} from './engine-door.ts';
 import {readGreeting} from './greeting.ts';
 import type {Greeting} from './greeting.ts';
+import {LoginDesk} from './login-desk.ts';
 import {Session} from './session.ts';
-import {defaultSearchPath} from './search-path.ts';
 import {translateStartup} from './startup-options.ts';
 import {readStartupPacket, writeStartupPacket} from './startup-packet.ts';
 
@@ -39,6 +39,8 @@ export interface GatewayOptions {
   readonly takesAdministrators?: boolean | undefined;
   /** The search_path of the server's configuration. Default: PostgreSQL's own. */
   readonly searchPath?: string | undefined;
+  /** A connection of ours that is silent for so long is given up. Default `DEAD_MS`. */
+  readonly deadMs?: number | undefined;
 }
 
 const DEFAULT_PATH = '"$user", public';
@@ -53,6 +55,7 @@ export class GatewayServer {
   readonly #server: net.Server;
   readonly #door: EngineDoor;
   readonly #control: ControlLink;
+  readonly #desk: LoginDesk;
   readonly #sessions = new Set<Session>();
   readonly #clients = new Set<net.Socket>();
   #closing = false;
@@ -60,7 +63,8 @@ export class GatewayServer {
   constructor(options: GatewayOptions) {
     this.#options = options;
     this.#door = new EngineDoor(options.engine);
-    this.#control = new ControlLink(options.connectControl);
+    this.#control = new ControlLink({connect: options.connectControl, deadMs: options.deadMs});
+    this.#desk = new LoginDesk(this.#control);
     this.#server = net.createServer(
       {allowHalfOpen: true, noDelay: true, keepAlive: true, pauseOnConnect: true, highWaterMark: SOCKET_BUFFER_BYTES},
       client => void this.#serve(client),
@@ -153,8 +157,8 @@ export class GatewayServer {
     let searchPath: string | undefined;
     try {
       if (startup !== undefined) {
-        await admit(startup, this.#control, this.#options.takesAdministrators ?? false);
-        searchPath = await defaultSearchPath(startup, this.#control, this.#options.searchPath ?? DEFAULT_PATH);
+        const path = await admit(startup, this.#desk, this.#options.takesAdministrators ?? false);
+        if (path !== undefined) searchPath = latin1(path ?? this.#options.searchPath ?? DEFAULT_PATH);
       }
     } catch (error) {
       opening.then(
@@ -181,7 +185,9 @@ export class GatewayServer {
   }
 
   #refuse(client: net.Socket, error: unknown): void {
-    if (!(error instanceof SqlError)) this.#options.log.warn({err: error}, 'no connection to the engine');
+    if (!(error instanceof SqlError) || error.code === '57P03') {
+      this.#options.log.warn({err: error}, 'no connection to the engine');
+    }
     const reported =
       error instanceof SqlError
         ? error
@@ -190,6 +196,9 @@ export class GatewayServer {
     client.destroySoon();
   }
 }
+
+/** As start-up packets are read and written here. */
+const latin1 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
 
 const unencrypted = (): SqlError =>
   new SqlError('28000', 'a client on another machine has to encrypt its connection', {

@@ -11,11 +11,18 @@ off AS MATERIALIZED (SELECT pg_catalog.set_config('lock_timeout', '0', true) AS 
 waited AS MATERIALIZED (SELECT pg_catalog.pg_advisory_xact_lock_shared($1) AS done FROM off)
 SELECT pg_catalog.set_config('lock_timeout', value, true) FROM waited, saved`;
 
+/** Ends whoever still holds the lock of this key, which can only be a connection of ours. */
+const END_HOLDER = `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_locks
+WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' AND objsubid = 1
+  AND (classid::bigint << 32 | objid::bigint) = $1::bigint
+  AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())`;
+
 /**
  * Runs `work` while the session's backend waits on an advisory lock that the control connection holds, so that whatever would end
  * a statement of PostgreSQL there (cancel request, `pg_cancel_backend`, `statement_timeout`, termination) ends ours: then `signal` is
  * aborted and the backend's error thrown. If the control connection is lost, PostgreSQL frees the lock: we wait again with
- * another one, and where none can be had the work goes on without that protection.
+ * another one, and where none can be had the work goes on without that protection. If it is dead without a word, PostgreSQL
+ * does not know and keeps the lock: then its holder is ended.
  */
 export async function runWhileWaiting<T>(
   calls: BackendCalls,
@@ -49,23 +56,30 @@ export async function runWhileWaiting<T>(
 class HeldLock {
   /** Any key that nobody else uses: signed 64 bit. */
   readonly key: string;
+  readonly #control: ControlLink;
   readonly #connection: ControlConnection;
   #released = false;
 
-  private constructor(connection: ControlConnection, key: string) {
+  private constructor(control: ControlLink, connection: ControlConnection, key: string) {
+    this.#control = control;
     this.#connection = connection;
     this.key = key;
   }
 
+  /** Undefined where there is no connection that works. */
   static async take(control: ControlLink): Promise<HeldLock | undefined> {
-    const key = randomBytes(8).readBigInt64BE().toString();
-    try {
-      const connection = await control.connection();
-      await connection.query('SELECT pg_catalog.pg_advisory_lock($1)', [key]);
-      return new HeldLock(connection, key);
-    } catch {
-      return undefined;
+    // The one that is kept may be dead, the next one is new.
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const key = randomBytes(8).readBigInt64BE().toString();
+      try {
+        const connection = await control.connection();
+        await connection.query('SELECT pg_catalog.pg_advisory_lock($1)', [key]);
+        return new HeldLock(control, connection, key);
+      } catch {
+        continue;
+      }
     }
+    return undefined;
   }
 
   async isHeld(): Promise<boolean> {
@@ -80,6 +94,10 @@ class HeldLock {
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
-    await this.#connection.query('SELECT pg_catalog.pg_advisory_unlock($1)', [this.key]).catch(() => undefined);
+    try {
+      await this.#connection.query('SELECT pg_catalog.pg_advisory_unlock($1)', [this.key]);
+    } catch {
+      await this.#control.query(END_HOLDER, [this.key]).catch(() => undefined);
+    }
   }
 }

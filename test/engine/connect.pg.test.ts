@@ -8,6 +8,7 @@ import {connectReplication} from '../../src/engine/connect-replication.ts';
 import {connect} from '../../src/engine/connect.ts';
 import {isConnectionError} from '../../src/engine/connection-errors.ts';
 import {Connections} from '../../src/engine/connections.ts';
+import {LinkProxy} from '../faults/link-proxy.ts';
 import {createTestDatabase} from '../setup/postgres.ts';
 import type {TestDatabase} from '../setup/postgres.ts';
 
@@ -240,6 +241,17 @@ describe.each([15, 18] as const)('PostgreSQL %i', version => {
       await connections.run(client => client.query('BEGIN'));
       const {rows} = await connections.run(client => client.query('SELECT now() = statement_timestamp() AS alone'));
       expect(rows).toEqual([{alone: true}]);
+      await connections.close();
+    });
+
+    test('one that is dead without a word is replaced, and closing does not wait for it', async () => {
+      await using proxy = await LinkProxy.start(`${database.address.host}:${database.address.port}`);
+      const address = {...database.address, port: Number(proxy.port)};
+      const connections = new Connections(address, {applicationName: 'pool'}, 1, 5_000);
+      const pid = await connections.run(pidOf);
+      proxy.forget();
+      expect(await connections.run(pidOf)).not.toBe(pid);
+      proxy.forget();
       await connections.close();
     });
 
