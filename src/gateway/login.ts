@@ -1,5 +1,5 @@
 import {SqlError} from '../base/sql-error.ts';
-import {BACKEND, authentication} from './backend-messages.ts';
+import {BACKEND, authentication, readReport, writeReport} from './backend-messages.ts';
 import type {AnswerReader, Use} from './ledger.ts';
 import {SCRAM, SCRAM_PLUS, ScramExchange} from './scram-exchange.ts';
 
@@ -32,6 +32,8 @@ export class Login implements AnswerReader {
   /** What the client was asked for, less what he has sent; he may send before he is asked. */
   #owed = 0;
   #exchange: ScramExchange | undefined;
+  /** The engine judges how the client has begun with SCRAM. */
+  #begun = false;
 
   constructor(options: LoginOptions, ends: LoginEnds) {
     this.#options = options;
@@ -63,10 +65,11 @@ export class Login implements AnswerReader {
   }
 
   use(type: number): Use {
-    return type === BACKEND.authentication ? 'read' : 'pass';
+    return type === BACKEND.authentication || (type === BACKEND.error && this.#begun) ? 'read' : 'pass';
   }
 
-  read(_: number, frame: Buffer): Buffer | undefined {
+  read(type: number, frame: Buffer): Buffer | undefined {
+    if (type === BACKEND.error) return explained(frame);
     const data = () => frame.toString('latin1', 9);
     switch (frame.readUInt32BE(5)) {
       case AUTHENTICATION.ok:
@@ -77,6 +80,7 @@ export class Login implements AnswerReader {
         this.#owed++;
         return this.#offer(data().split('\0').filter(Boolean));
       case AUTHENTICATION.saslContinue:
+        this.#begun = false;
         if (this.#exchange === undefined) {
           this.#owed++;
           return frame;
@@ -100,9 +104,18 @@ export class Login implements AnswerReader {
       this.#asked = true;
       return authentication(AUTHENTICATION.cleartext);
     }
+    this.#begun = !clientEncrypted && engineEncrypted;
     const offered = mechanisms.filter(mechanism => mechanism !== SCRAM_PLUS);
     return authentication(AUTHENTICATION.sasl, Buffer.from(`${offered.join('\0')}\0\0`, 'latin1'));
   }
+}
+
+/** A client without TLS that says that it could bind channels: an engine with TLS takes that for an attack. */
+function explained(frame: Buffer): Buffer {
+  const fields = readReport(frame);
+  if (fields.get('C') !== '28000') return frame;
+  const hint = 'Without TLS between client and Sluice turn channel binding off in the client, or connect with TLS.';
+  return writeReport(BACKEND.error, new Map([...fields, ['H', hint]]));
 }
 
 const unproved = (): SqlError =>

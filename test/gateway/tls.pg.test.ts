@@ -116,6 +116,8 @@ describe.each([
   beforeAll(async () => (port = await serve(sslmode, encrypted)));
 
   const mode = encrypted ? 'sslmode=require' : 'sslmode=disable';
+  // Without TLS pg says that it could bind channels, which an encrypted PostgreSQL takes for an attack.
+  const saysThatItBinds = !encrypted && sslmode === 'require';
   const engineIsEncrypted = sslmode === 'require' ? 't' : 'f';
 
   test('psql', async () => {
@@ -134,8 +136,7 @@ describe.each([
 
   test('node pg', async () => {
     const ssl = encrypted ? {ca: fs.readFileSync(files.certificate)} : false;
-    // Without TLS pg would say that it could bind channels, which an encrypted PostgreSQL takes for an attack.
-    for (const enableChannelBinding of encrypted ? [false, true] : [false]) {
+    for (const enableChannelBinding of saysThatItBinds ? [false] : [false, true]) {
       const client = new pg.Client({connectionString: urlOf(port), ssl, enableChannelBinding});
       await client.connect();
       expect((await client.query('SELECT current_user AS me')).rows).toEqual([{me: 'alice'}]);
@@ -168,6 +169,14 @@ describe.each([
       'Z I',
     ]);
   });
+});
+
+test('a client without TLS that says that it could bind channels is refused by an engine with TLS, with a hint', async () => {
+  const connectionString = urlOf(await serve('require', false));
+  const client = new pg.Client({connectionString, ssl: false, enableChannelBinding: true});
+  client.on('error', () => undefined);
+  const hint = 'Without TLS between client and Sluice turn channel binding off in the client, or connect with TLS.';
+  await expect(client.connect()).rejects.toMatchObject({code: '28000', severity: 'FATAL', hint});
 });
 
 describe('encryption', () => {
