@@ -83,6 +83,15 @@ export function grantOnSystem(grant: Grant): Command {
     values: [textArray(grant.privileges), String(grant.revoke), ...values],
   };
 }
+/** The same on every object of the kind; no schemas: in all of them. 0LP01, 3F000, 42704 (role), 42501 (not the owner of one of them). */
+export function grantOnAll(kind: GrantableKind, schemas: readonly string[], grant: Grant): Command {
+  const {sql, values} = roles(grant.grantees, 5);
+  return {
+    text: `SELECT mz_internal.grant_on_all($1, $2::text[], $3::text[], ${sql}, $4)`,
+    values: [kind, textArray(schemas), textArray(grant.privileges), String(grant.revoke), ...values],
+  };
+}
+
 
 /** 0LP01, 42704, 3F000, 42501. */
 export function alterDefaultPrivileges(

@@ -170,7 +170,7 @@ function describeItem(kind: ItemKind, name: ObjectName, right: 'usage' | 'owner'
   };
 }
 
-/** Column `description`: ClusterDefinition as JSON. Without a name: `sluice.cluster`, or else `quickstart`. 42704. */
+/** Column `description`: ClusterDefinition as JSON. Without a name: `sluice.cluster`, or else `quickstart`. 42704, 42501 (no CREATE on it). */
 export function describeCluster(name?: string): Command {
   return {text: 'SELECT mz_internal.describe_cluster($1) AS description', values: [name ?? null]};
 }

@@ -4,6 +4,7 @@ import {catalogViews} from './migrations/catalog-views.ts';
 import {changes} from './migrations/changes.ts';
 import {clusters} from './migrations/clusters.ts';
 import {grants} from './migrations/grants.ts';
+import {hasPrivilege} from './migrations/has-privilege.ts';
 import {internalViews} from './migrations/internal-views.ts';
 import {items} from './migrations/items.ts';
 import type {Migration} from './migrations/migration.ts';
@@ -30,6 +31,7 @@ const MIGRATIONS: readonly Migration[] = [
   replicas,
   moreCatalogViews,
   moreInternalViews,
+  hasPrivilege,
 ];
 
 /** Advisory lock that lets one start at a time migrate, and no other uninstall meanwhile: "sluicemi" in ASCII. */

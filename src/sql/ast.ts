@@ -227,6 +227,20 @@ export interface Grant {
   readonly roles: readonly Role[];
 }
 
+/** Every object of a kind that there is at this moment, PostgreSQL's too: there GRANT has ALL only for relations and routines of a schema. */
+export interface GrantOnAll {
+  readonly kind: 'grantOnAll';
+  readonly revoke: boolean;
+  readonly object: 'connection' | 'secret' | 'cluster' | 'table' | 'type' | 'schema' | 'database';
+  /** In upper case; empty: ALL. */
+  readonly privileges: readonly string[];
+  /** IN SCHEMA; none: everywhere. */
+  readonly schemas: readonly Name[];
+  /** IN DATABASE; none: everywhere. */
+  readonly databases: readonly Name[];
+  readonly roles: readonly Role[];
+}
+
 /** PostgreSQL's role attributes, and two privileges of ours. */
 export interface GrantOnSystem {
   readonly kind: 'grantOnSystem';
@@ -363,6 +377,7 @@ export type Statement =
   | Drop
   | Comment
   | Grant
+  | GrantOnAll
   | GrantOnSystem
   | AlterDefaultPrivileges
   | ShowList

@@ -22,6 +22,8 @@ export type Family =
 const OBJECT_KINDS = new Set(['sink', 'connection', 'secret', 'cluster', 'source']);
 const GRANTABLE = new Set(['connection', 'secret', 'cluster']);
 const GRANTABLE_IN_PLURAL = new Set(['connections', 'secrets', 'clusters']);
+/** Of these PostgreSQL knows no ALL. */
+const ALL_OF_OURS = new Set([...GRANTABLE_IN_PLURAL, 'databases', 'schemas', 'types']);
 const SYSTEM_PRIVILEGES = new Set(['createrole', 'createdb', 'createcluster', 'createnetworkpolicy']);
 const FIRST_WORDS = new Set([
   'create',
@@ -178,11 +180,25 @@ function isGrantOnOurs(lexer: Lexer): boolean {
     if (word !== 'on') return undefined;
     const object = nextWord(lexer) ?? '';
     if (object === 'system' && ofSystem) return true;
+    if (object === 'all') return isAllOfOurs(lexer);
     if (!GRANTABLE.has(object)) return false;
     // `GRANT SELECT ON connection TO alice` is about a table of that name.
     const next = nextName(lexer);
     return next !== undefined && (lexer.kind === 'quotedWord' || (next !== 'to' && next !== 'from'));
   });
+}
+
+/** `ALL TABLES IN SCHEMA a, b` is PostgreSQL's, unless a name has the database in front. */
+function isAllOfOurs(lexer: Lexer): boolean {
+  const kind = nextWord(lexer) ?? '';
+  if (kind !== 'tables') return ALL_OF_OURS.has(kind);
+  if (nextWord(lexer) !== 'in' || nextWord(lexer) !== 'schema') return true;
+  do {
+    nextName(lexer);
+    lexer.next();
+    if (lexer.isPunctuation(0x2e)) return true;
+  } while (lexer.isPunctuation(0x2c));
+  return false;
 }
 
 /** PostgreSQL does not take a schema's database in front of its name, nor SWAP WITH. */

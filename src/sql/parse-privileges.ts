@@ -1,16 +1,33 @@
 import {SqlError} from '../base/sql-error.ts';
-import type {AlterDefaultPrivileges, Grant, GrantOnSystem, Name, Role, Unsupported} from './ast.ts';
+import type {AlterDefaultPrivileges, Grant, GrantOnAll, GrantOnSystem, Name, Role, Unsupported} from './ast.ts';
 import type {TokenStream} from './token-stream.ts';
 
 const KINDS = {connection: 'CONNECTION', secret: 'SECRET', cluster: 'CLUSTER'} as const;
 type GrantableKind = keyof typeof KINDS;
+
+/** Behind ON ALL, and what they may be restricted to. */
+const PLURALS: Record<
+  GrantOnAll['object'],
+  {readonly keywords: string; readonly in: readonly ('schema' | 'database')[]}
+> = {
+  table: {keywords: 'TABLES', in: ['schema', 'database']},
+  type: {keywords: 'TYPES', in: ['schema', 'database']},
+  secret: {keywords: 'SECRETS', in: ['schema', 'database']},
+  connection: {keywords: 'CONNECTIONS', in: ['schema', 'database']},
+  schema: {keywords: 'SCHEMAS', in: ['database']},
+  database: {keywords: 'DATABASES', in: []},
+  cluster: {keywords: 'CLUSTERS', in: []},
+};
+
+export const pluralKeywords = (object: GrantOnAll['object']): string => PLURALS[object].keywords;
 
 const PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'CREATE', 'USAGE'];
 /** What `familyOf` knows a GRANT ON SYSTEM by. */
 const SYSTEM_PRIVILEGES = ['CREATEROLE', 'CREATEDB', 'CREATECLUSTER', 'CREATENETWORKPOLICY'];
 
 /** Behind GRANT or REVOKE. */
-export function parseGrant(tokens: TokenStream, verb: 'grant' | 'revoke'): Grant | GrantOnSystem {
+export function parseGrant(tokens: TokenStream, verb: 'grant' | 'revoke'): Grant | GrantOnAll | GrantOnSystem {
+  if (tokens.sees('GRANT OPTION FOR')) throw noGrantOptions(tokens);
   const privileges = parsePrivileges(tokens, [...PRIVILEGES, ...SYSTEM_PRIVILEGES]);
   tokens.expect('ON');
   if (tokens.take('SYSTEM')) {
@@ -18,10 +35,38 @@ export function parseGrant(tokens: TokenStream, verb: 'grant' | 'revoke'): Grant
     if (wrong !== undefined) throw new SqlError('0LP01', `invalid privilege type ${wrong} for system`);
     return {kind: 'grantOnSystem', revoke: verb === 'revoke', privileges, roles: parseRoles(tokens, verb)};
   }
+  if (tokens.take('ALL')) return parseGrantOnAll(tokens, verb, privileges);
   const object = (Object.keys(KINDS) as GrantableKind[]).find(kind => tokens.take(KINDS[kind]));
-  if (object === undefined) throw tokens.unexpected('one of CLUSTER or CONNECTION or SECRET or SYSTEM');
+  if (object === undefined) throw tokens.unexpected('one of ALL or CLUSTER or CONNECTION or SECRET or SYSTEM');
   const names = tokens.list(() => tokens.name(`${object} name`));
   return {kind: verb, object, privileges, names, roles: parseRoles(tokens, verb)};
+}
+
+function parseGrantOnAll(tokens: TokenStream, verb: 'grant' | 'revoke', privileges: readonly string[]): GrantOnAll {
+  const object = (Object.keys(PLURALS) as GrantOnAll['object'][]).find(kind => tokens.take(PLURALS[kind].keywords));
+  if (object === undefined) {
+    throw tokens.unexpected(
+      `one of ${Object.values(PLURALS)
+        .map(({keywords}) => keywords)
+        .sort()
+        .join(' or ')}`,
+    );
+  }
+  const within = (kind: 'schema' | 'database'): Name[] =>
+    PLURALS[object].in.includes(kind) && tokens.take(`IN ${kind.toUpperCase()}`)
+      ? tokens.list(() => tokens.name(`${kind} name`))
+      : [];
+  const schemas = within('schema');
+  const databases = schemas.length === 0 ? within('database') : [];
+  return {
+    kind: 'grantOnAll',
+    revoke: verb === 'revoke',
+    object,
+    privileges,
+    schemas,
+    databases,
+    roles: parseRoles(tokens, verb),
+  };
 }
 
 /** Behind ALTER DEFAULT PRIVILEGES. */
@@ -35,6 +80,7 @@ export function parseAlterDefaultPrivileges(tokens: TokenStream): AlterDefaultPr
   const database = tokens.take('IN DATABASE') ? tokens.name('database name') : undefined;
   const revoke = tokens.take('REVOKE');
   if (!revoke) tokens.expect('GRANT');
+  if (tokens.sees('GRANT OPTION FOR')) throw noGrantOptions(tokens);
   const privileges = parsePrivileges(tokens, PRIVILEGES);
   tokens.expect('ON');
   const object = (Object.keys(KINDS) as GrantableKind[]).find(kind => tokens.take(`${KINDS[kind]}S`));
@@ -59,11 +105,20 @@ function parsePrivileges(tokens: TokenStream, known: readonly string[]): string[
 
 function parseRoles(tokens: TokenStream, verb: 'grant' | 'revoke'): Role[] {
   tokens.expect(verb === 'grant' ? 'TO' : 'FROM');
-  return tokens.list(() => {
+  const roles = tokens.list(() => {
     tokens.take('GROUP');
     return parseRole(tokens);
   });
+  if (verb === 'grant' && tokens.sees('WITH GRANT OPTION')) throw noGrantOptions(tokens);
+  return roles;
 }
+
+/** Neither for objects of ours nor in the forms that PostgreSQL does not have. */
+const noGrantOptions = (tokens: TokenStream): SqlError =>
+  new SqlError('0A000', 'grant options are not supported here', {
+    hint: 'Only owners grant. To let a role grant like the owner, make it a member of the owner: GRANT owner TO role.',
+    position: tokens.position,
+  });
 
 const SESSION_ROLES = ['current_user', 'current_role', 'session_user'] as const;
 

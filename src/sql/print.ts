@@ -5,6 +5,7 @@ import type {
   CreateSink,
   Format,
   Grant,
+  GrantOnAll,
   Name,
   Option,
   OptionValue,
@@ -15,6 +16,7 @@ import type {
 } from './ast.ts';
 import {CONNECTION_TYPES} from './options/connection.ts';
 import {kindKeywords} from './parse-objects.ts';
+import {pluralKeywords} from './parse-privileges.ts';
 import {listKeywords, showableKeywords} from './parse-show.ts';
 import {quoteName, quoteText} from './quote.ts';
 
@@ -112,6 +114,8 @@ export function printPieces(statement: Statement): Piece[] {
     case 'grant':
     case 'revoke':
       return printGrant(statement);
+    case 'grantOnAll':
+      return printGrantOnAll(statement);
     case 'grantOnSystem': {
       const [verb, preposition] = statement.revoke ? ['REVOKE', 'FROM'] : ['GRANT', 'TO'];
       return [`${verb} ${statement.privileges.join(', ')} ON SYSTEM ${preposition} ${printRoles(statement.roles)}`];
@@ -152,7 +156,7 @@ type Alterable = Parameters<typeof kindKeywords>[0];
 const alter = (object: Alterable, {ifExists}: {readonly ifExists: boolean}): string =>
   `ALTER ${kindKeywords(object)} ${ifExists ? 'IF EXISTS ' : ''}`;
 
-const printRole = (role: Role): string => ('name' in role ? quoteName(role.name) : role.session.toUpperCase());
+export const printRole = (role: Role): string => ('name' in role ? quoteName(role.name) : role.session.toUpperCase());
 
 function printCreateSink(sink: CreateSink): Piece[] {
   const pieces: Piece[] = ['CREATE SINK'];
@@ -277,19 +281,22 @@ function printGrant(statement: Grant): Piece[] {
   ];
 }
 
+function printGrantOnAll(statement: GrantOnAll): Piece[] {
+  const [verb, preposition] = statement.revoke ? ['REVOKE', 'FROM'] : ['GRANT', 'TO'];
+  return [
+    `${verb} ${printPrivileges(statement.privileges)} ON ALL ${pluralKeywords(statement.object)}`,
+    ...listed(' IN SCHEMA ', statement.schemas),
+    ...listed(' IN DATABASE ', statement.databases),
+    ` ${preposition} ${printRoles(statement.roles)}`,
+  ];
+}
+
 function printAlterDefaultPrivileges(statement: AlterDefaultPrivileges): Piece[] {
   const {roles, schemas, database} = statement;
   const pieces: Piece[] = ['ALTER DEFAULT PRIVILEGES'];
   if (roles === 'all') pieces.push(' FOR ALL ROLES');
   else if (roles.length > 0) pieces.push(` FOR ROLE ${printRoles(roles)}`);
-  if (schemas.length > 0)
-    pieces.push(
-      ' IN SCHEMA ',
-      ...separated(
-        schemas.map(name => [{name}]),
-        ', ',
-      ),
-    );
+  pieces.push(...listed(' IN SCHEMA ', schemas));
   if (database) pieces.push(' IN DATABASE ', {name: database});
   const [verb, preposition] = statement.revoke ? ['REVOKE', 'FROM'] : ['GRANT', 'TO'];
   pieces.push(
@@ -313,6 +320,17 @@ function printShowList(statement: ShowList): Piece[] {
   if (statement.filter?.kind === 'where') pieces.push(' WHERE ', {value: statement.filter.sql});
   return pieces;
 }
+
+const listed = (keywords: string, names: readonly Name[]): Piece[] =>
+  names.length === 0
+    ? []
+    : [
+        keywords,
+        ...separated(
+          names.map(name => [{name}]),
+          ', ',
+        ),
+      ];
 
 function parenthesized(items: readonly (readonly Piece[])[]): Piece[] {
   return ['(', ...separated(items, ', '), ')'];

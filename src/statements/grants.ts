@@ -2,9 +2,10 @@ import {SqlError} from '../base/sql-error.ts';
 import {alterDefaultPrivileges, type GrantableKind, grantOn, grantOnSystem} from '../catalog/change-commands.ts';
 import type {ObjectName} from '../catalog/commands.ts';
 import type {AlterDefaultPrivileges, Grant, GrantOnSystem, Name, Role} from '../sql/ast.ts';
-import {quoteName} from '../sql/quote.ts';
+import {printRole} from '../sql/print.ts';
 import {ask, objectName, singleName} from './ask.ts';
 import {roleReference} from './change-object.ts';
+import {requireThisDatabase} from './schemas.ts';
 import type {Plan} from './statement.ts';
 
 export function planGrant({kind, object, privileges, names, roles}: Grant): Plan {
@@ -44,8 +45,7 @@ export function planGrantOnSystem({revoke, privileges, roles}: GrantOnSystem): P
 }
 
 function roleOf(role: Role): string {
-  if ('session' in role) return role.session.toUpperCase();
-  if (role.name !== 'public') return quoteName(role.name);
+  if ('session' in role || role.name !== 'public') return printRole(role);
   throw new SqlError('0LP01', 'CREATEROLE and CREATEDB cannot be granted to PUBLIC');
 }
 
@@ -56,12 +56,7 @@ export function planAlterDefaultPrivileges(statement: AlterDefaultPrivileges): P
     tag: 'ALTER DEFAULT PRIVILEGES',
     run: async context => {
       if (database !== undefined) {
-        const {rows} = await context.query('SELECT pg_catalog.current_database() = $1', [
-          singleName(database, 'database'),
-        ]);
-        if (rows[0][0] !== 't') {
-          throw new SqlError('0A000', 'cross-database references are not implemented', {position: database.at});
-        }
+        await requireThisDatabase(singleName(database, 'database'), database, context);
       }
       await ask(
         context,

@@ -16,6 +16,7 @@ import {planCreateConnection} from './create-connection.ts';
 import {planCreateSink} from './create-sink.ts';
 import {planDrop} from './drop.ts';
 import {planAlterDefaultPrivileges, planGrant, planGrantOnSystem} from './grants.ts';
+import {planGrantOnAll} from './grant-on-all.ts';
 import {planSchemaOfDatabase, planSwapSchema} from './schemas.ts';
 import {planAlterSecret, planCreateSecret} from './secrets.ts';
 import {planResetVariable, planSetVariable, planShowVariable} from './session-variables.ts';
@@ -80,6 +81,8 @@ function planOf(statement: Statement): Plan | undefined {
     case 'rename':
       return planRename(statement);
     case 'changeOwner':
+    case 'grantOnAll':
+      return planGrantOnAll(statement);
       return planChangeOwner(statement);
     case 'comment':
       return planComment(statement);

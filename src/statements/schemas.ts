@@ -39,18 +39,18 @@ export function planSwapSchema({name, other}: SwapSchema): Plan {
   };
 }
 
-async function schemaHere(name: Name, context: StatementContext): Promise<string> {
+/** The name without its database; 0A000 if that is another one. */
+export async function schemaHere(name: Name, context: StatementContext): Promise<string> {
   const [schema, database, ...more] = name.parts.toReversed();
   if (more.length > 0) {
     throw new SqlError('42601', `improper schema name (too many dotted names): ${dotted(name)}`, {position: name.at});
   }
-  if (database !== undefined) {
-    const {rows} = await context.query('SELECT pg_catalog.current_database() = $1', [database]);
-    if (rows[0][0] !== 't') {
-      throw new SqlError('0A000', `cross-database references are not implemented: "${dotted(name)}"`, {
-        position: name.at,
-      });
-    }
-  }
+  if (database !== undefined) await requireThisDatabase(database, name, context);
   return schema;
+}
+
+export async function requireThisDatabase(database: string, name: Name, context: StatementContext): Promise<void> {
+  const {rows} = await context.query('SELECT pg_catalog.current_database() = $1', [database]);
+  if (rows[0][0] === 't') return;
+  throw new SqlError('0A000', `cross-database references are not implemented: "${dotted(name)}"`, {position: name.at});
 }

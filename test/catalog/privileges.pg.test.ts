@@ -7,6 +7,7 @@ import {
   createReplica,
   dropReplica,
   grantOn,
+  grantOnAll,
   grantOnSystem,
   renameObject,
   renameReplica,
@@ -116,7 +117,7 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
         [describeSink(['s', 'z']), '42501'],
         [{text: "SELECT mz_internal.describe_item(NULL, '{s,k}', '{}', NULL)", values: []}, '42501'],
       ],
-      describe_cluster: [[describeCluster(), undefined]],
+      describe_cluster: [[describeCluster(), '42501']],
       create_secret: [[createSecret({name: ['s', 'n'], ifNotExists: false}), '42501']],
       seal_secret: [
         [sealSecret(secret, Buffer.from('mine')), '42501'],
@@ -157,6 +158,15 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
           {text: "SELECT mz_internal.grant_on('secret', '{s,x}', '{}', '{SELECT}', '{public}', false)", values: []},
           '0LP01',
         ],
+      ],
+      grant_on_all: [
+        ...(['connection', 'secret', 'cluster'] as const).map((kind): [Command, string] => [
+          grantOnAll(kind, [], {privileges: [], grantees: [{session: 'current_user'}], revoke: false}),
+          '42501',
+        ]),
+        [{text: "SELECT mz_internal.grant_on_all('sink', '{}', '{}', '{public}', false)", values: []}, '0LP01'],
+        // Nothing there is his, and nothing there is anybody's.
+        [grantOnAll('secret', ['his'], {privileges: [], grantees: [{name: 'public'}], revoke: false}), undefined],
       ],
       grant_on_system: [
         [grantOnSystem({privileges: ['CREATECLUSTER'], grantees: [{session: 'current_user'}], revoke: false}), '42501'],
@@ -333,7 +343,10 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     );
     expect(open.map(row => row['proname'])).toEqual([
       'acl',
+      'has_privileges',
+      'object_asked_for',
       'print_sql',
+      'role_asked_for',
       'role_id',
       'schema_id',
       'slot_name',

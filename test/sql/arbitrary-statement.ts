@@ -3,6 +3,7 @@ import type {Arbitrary} from 'fast-check';
 import type {
   Broker,
   Format,
+  GrantOnAll,
   ListedKind,
   Name,
   Option,
@@ -244,6 +245,21 @@ const SHOWABLE: readonly ShowableKind[] = [
   'type',
 ];
 
+const grantOnAll = (
+  object: Arbitrary<GrantOnAll['object']>,
+  schemas: Arbitrary<Name[]>,
+  databases: Arbitrary<Name[]>,
+): Arbitrary<GrantOnAll> =>
+  fc.record({
+    kind: kind('grantOnAll'),
+    revoke: flag,
+    object,
+    privileges: fc.subarray(['USAGE', 'SELECT']),
+    schemas,
+    databases,
+    roles: some(role),
+  });
+
 export const statement: Arbitrary<Statement> = fc.oneof(
   createSink(false),
   fc.record({kind: kind('alterSinkSetFrom'), ifExists: flag, name: name(), from: name()}),
@@ -321,6 +337,14 @@ export const statement: Arbitrary<Statement> = fc.oneof(
     names: some(name()),
     roles: some(role),
   }),
+  grantOnAll(
+    fc.constantFrom('connection', 'secret', 'type'),
+    fc.array(name(2), {maxLength: 2}),
+    fc.constant([]),
+  ),
+  // IN SCHEMA without a database is PostgreSQL's own here.
+  grantOnAll(fc.constantFrom('table', 'schema'), fc.constant([]), fc.array(name(1), {maxLength: 2})),
+  grantOnAll(fc.constantFrom('database', 'cluster'), fc.constant([]), fc.constant([])),
   fc.record({
     kind: kind('grantOnSystem'),
     revoke: flag,

@@ -23,6 +23,7 @@ const KINDS: Record<Exclude<Statement['kind'], 'unsupported'>, true> = {
   comment: true,
   grant: true,
   revoke: true,
+  grantOnAll: true,
   grantOnSystem: true,
   alterDefaultPrivileges: true,
   showList: true,

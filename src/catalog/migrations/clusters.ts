@@ -21,6 +21,15 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION mz_sluice.require_create_on(acting oid, cluster mz_sluice.cluster) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF mz_sluice.has_privilege(acting, 'cluster', cluster.anchor, 'CREATE') IS NOT TRUE THEN
+    PERFORM mz_sluice.deny(acting, 'CREATE', 'cluster', ARRAY[cluster.name]);
+  END IF;
+END
+$$;
+
 CREATE FUNCTION mz_sluice.cluster_for_new(acting oid, cluster_id text) RETURNS mz_sluice.cluster LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -30,9 +39,7 @@ BEGIN
   IF hit.id IS NULL THEN
     RAISE 'cluster with id "%" does not exist', cluster_id USING ERRCODE = '42704';
   END IF;
-  IF has_table_privilege(acting, hit.anchor, 'TRIGGER') IS NOT TRUE THEN
-    RAISE 'permission denied for cluster %', hit.name USING ERRCODE = '42501', DETAIL = 'CREATE on the cluster is needed.';
-  END IF;
+  PERFORM mz_sluice.require_create_on(acting, hit);
   RETURN hit;
 END
 $$;
@@ -92,9 +99,15 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION mz_internal.describe_cluster(name text) RETURNS json LANGUAGE sql STABLE SECURITY DEFINER
+-- For a sink that is to be created there.
+CREATE FUNCTION mz_internal.describe_cluster(name text) RETURNS json LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
-  SELECT json_build_object('id', c.id, 'name', c.name, 'replicationFactor', c.replication_factor) FROM mz_sluice.find_cluster(name) AS c
+DECLARE
+  cluster mz_sluice.cluster := mz_sluice.find_cluster(name);
+BEGIN
+  PERFORM mz_sluice.require_create_on(mz_sluice.acting_role(), cluster);
+  RETURN json_build_object('id', cluster.id, 'name', cluster.name, 'replicationFactor', cluster.replication_factor);
+END
 $$;
 
 -- What is NULL stays. A cluster that is no longer managed keeps its replicas, under the names that they had.

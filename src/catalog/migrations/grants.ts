@@ -8,7 +8,7 @@ export const grants: Migration = {
   version: 10,
   name: 'privileges',
   sql: `
--- REFERENCES on it is CREATECLUSTER, TRIGGER is CREATENETWORKPOLICY. CREATEROLE and CREATEDB are attributes of PostgreSQL's roles.
+-- CREATEROLE and CREATEDB are attributes of PostgreSQL's roles.
 CREATE VIEW mz_sluice."system privileges" AS SELECT;
 REVOKE ALL ON mz_sluice."system privileges" FROM PUBLIC;
 
@@ -25,7 +25,7 @@ CREATE SEQUENCE mz_sluice.default_privilege_number;
 CREATE FUNCTION mz_sluice.require_create_cluster(role oid) RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF has_database_privilege(role, current_database(), 'CREATE') IS NOT TRUE
-     AND has_table_privilege(role, 'mz_sluice."system privileges"'::regclass, 'REFERENCES') IS NOT TRUE THEN
+     AND mz_sluice.has_privilege(role, 'system', 'mz_sluice."system privileges"'::regclass, 'CREATECLUSTER') IS NOT TRUE THEN
     RAISE 'permission denied to create cluster' USING ERRCODE = '42501',
       DETAIL = format('CREATE on database %s or CREATECLUSTER on the system is needed.', current_database());
   END IF;
@@ -36,10 +36,7 @@ $$;
 CREATE FUNCTION mz_sluice.privileges_of_view(kind text, privileges text[]) RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  known jsonb := CASE kind
-    WHEN 'cluster' THEN '{"USAGE": "REFERENCES", "CREATE": "TRIGGER"}'
-    WHEN 'system' THEN '{"CREATECLUSTER": "REFERENCES", "CREATENETWORKPOLICY": "TRIGGER"}'
-    ELSE '{"USAGE": "REFERENCES"}' END;
+  known jsonb := mz_sluice.privileges_of(kind);
   privilege text;
 BEGIN
   FOREACH privilege IN ARRAY coalesce(privileges, '{}') LOOP
@@ -69,29 +66,62 @@ BEGIN
 END
 $$;
 
--- Only owners grant: there are no grant options.
-CREATE FUNCTION mz_internal.grant_on(kind text, name text[], path text[], privileges text[], grantees text[], revoke boolean)
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Only owners grant: there are no grant options. 'object' is what find_object gives.
+CREATE FUNCTION mz_sluice.change_privileges(kind text, object record, privileges text[], grantees text[], revoke boolean) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
-  found record;
-  view_privileges text;
+  view_privileges text := mz_sluice.privileges_of_view(kind, privileges);
   grantee text;
+BEGIN
+  PERFORM mz_sluice.require_owner(mz_sluice.acting_role(), object.anchor, kind, object.object_name);
+  FOREACH grantee IN ARRAY grantees LOOP
+    PERFORM mz_sluice.change_acl(object.anchor, view_privileges, mz_sluice.grantee_named(grantee), revoke);
+    PERFORM mz_sluice.record_event(CASE WHEN revoke THEN 'revoke' ELSE 'grant' END, kind,
+      mz_sluice.event_name(object.id, object.schema, object.object_name)
+      || jsonb_build_object('grantee_id', mz_sluice.role_id(mz_sluice.grantee_named(grantee)), 'privileges', to_jsonb(privileges)));
+  END LOOP;
+  -- A sink may wait for a privilege.
+  PERFORM pg_notify('mz_sluice_catalog', object.id);
+END
+$$;
+
+CREATE FUNCTION mz_sluice.check_grantable(kind text) RETURNS void LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF kind IN ('connection', 'secret', 'cluster') IS NOT TRUE THEN
     RAISE 'there are no privileges for objects of this kind' USING ERRCODE = '0LP01';
   END IF;
-  view_privileges := mz_sluice.privileges_of_view(kind, privileges);
-  found := mz_sluice.find_object(acting, kind, name, path, false);
-  PERFORM mz_sluice.require_owner(acting, found.anchor, kind, found.object_name);
-  FOREACH grantee IN ARRAY grantees LOOP
-    PERFORM mz_sluice.change_acl(found.anchor, view_privileges, mz_sluice.grantee_named(grantee), revoke);
-    PERFORM mz_sluice.record_event(CASE WHEN revoke THEN 'revoke' ELSE 'grant' END, kind,
-      mz_sluice.event_name(found.id, found.schema, found.object_name)
-      || jsonb_build_object('grantee_id', mz_sluice.role_id(mz_sluice.grantee_named(grantee)), 'privileges', to_jsonb(privileges)));
+END
+$$;
+
+CREATE FUNCTION mz_internal.grant_on(kind text, name text[], path text[], privileges text[], grantees text[], revoke boolean)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM mz_sluice.check_grantable(kind), mz_sluice.privileges_of_view(kind, privileges);
+  PERFORM mz_sluice.change_privileges(kind, mz_sluice.find_object(mz_sluice.acting_role(), kind, name, path, false), privileges, grantees, revoke);
+END
+$$;
+
+-- Every object of the kind that there is at this moment. 'schemas' empty: everywhere.
+CREATE FUNCTION mz_internal.grant_on_all(kind text, schemas text[], privileges text[], grantees text[], revoke boolean)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  acting oid := mz_sluice.acting_role();
+  wheres oid[];
+  object record;
+BEGIN
+  PERFORM mz_sluice.check_grantable(kind), mz_sluice.privileges_of_view(kind, privileges);
+  PERFORM mz_sluice.grantee_named(g.grantee) FROM unnest(grantees) AS g (grantee);
+  wheres := ARRAY(SELECT mz_sluice.schema_named(acting, s.name) FROM unnest(schemas) AS s (name));
+  FOR object IN
+    SELECT i.id, i.anchor, i.schema, i.name AS object_name FROM mz_sluice.item i JOIN pg_class a ON a.oid = i.anchor
+    WHERE i.kind = grant_on_all.kind AND (wheres = '{}' OR i.schema = ANY (wheres))
+    UNION ALL
+    SELECT c.id, c.anchor, NULL, c.name FROM mz_sluice.cluster c JOIN pg_class a ON a.oid = c.anchor
+    WHERE grant_on_all.kind = 'cluster' AND wheres = '{}'
+    ORDER BY 4, 1
+  LOOP
+    PERFORM mz_sluice.change_privileges(kind, object, privileges, grantees, revoke);
   END LOOP;
-  -- A sink may wait for a privilege.
-  PERFORM pg_notify('mz_sluice_catalog', found.id);
 END
 $$;
 

@@ -53,11 +53,40 @@ BEGIN
 END
 $$;
 
+-- By which privilege of its anchor an object of this kind, or the system, has each of its own.
+CREATE FUNCTION mz_sluice.privileges_of(kind text) RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE kind
+    WHEN 'cluster' THEN '{"USAGE": "REFERENCES", "CREATE": "TRIGGER"}'
+    WHEN 'system' THEN '{"CREATECLUSTER": "REFERENCES", "CREATENETWORKPOLICY": "TRIGGER"}'
+    ELSE '{"USAGE": "REFERENCES"}' END::jsonb
+$$;
+
+-- NULL for what is being dropped at this moment. Owners may grant what they have.
+CREATE FUNCTION mz_sluice.has_privilege(role oid, kind text, anchor oid, privilege text, with_grant_option boolean DEFAULT false)
+RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT has_table_privilege(role, anchor,
+    (mz_sluice.privileges_of(kind) ->> privilege) || CASE WHEN with_grant_option THEN ' WITH GRANT OPTION' ELSE '' END)
+$$;
+
+-- 'name' as GRANT takes it; the message has its last part.
+CREATE FUNCTION mz_sluice.deny(role oid, privilege text, kind text, name text[], detail text DEFAULT NULL) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  hint text := format('Its owner can run GRANT %s ON %s %s TO %s.', privilege, upper(kind),
+    (SELECT string_agg(quote_ident(part), '.' ORDER BY n) FROM unnest(name) WITH ORDINALITY AS p (part, n)), role::regrole);
+BEGIN
+  IF detail IS NULL THEN
+    RAISE 'permission denied for % %', kind, name[cardinality(name)] USING ERRCODE = '42501', HINT = hint;
+  END IF;
+  RAISE 'permission denied for % %', kind, name[cardinality(name)] USING ERRCODE = '42501', HINT = hint, DETAIL = detail;
+END
+$$;
+
 CREATE FUNCTION mz_sluice.require_schema_usage(acting oid, schema oid) RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF has_schema_privilege(acting, schema, 'USAGE') IS NOT TRUE THEN
-    RAISE 'permission denied for schema %', (SELECT nspname FROM pg_namespace WHERE oid = schema) USING ERRCODE = '42501';
+    PERFORM mz_sluice.deny(acting, 'USAGE', 'schema', ARRAY[(SELECT nspname::text FROM pg_namespace WHERE oid = schema)]);
   END IF;
 END
 $$;
@@ -94,7 +123,7 @@ BEGIN
       DETAIL = 'System schemas cannot be changed.';
   END IF;
   IF has_schema_privilege(acting, schema, 'CREATE') IS NOT TRUE THEN
-    RAISE 'permission denied for schema %', schema_name USING ERRCODE = '42501';
+    PERFORM mz_sluice.deny(acting, 'CREATE', 'schema', ARRAY[schema_name]);
   END IF;
   RETURN schema;
 END
@@ -169,9 +198,8 @@ CREATE FUNCTION mz_sluice.require_usage(acting oid, item mz_sluice.item) RETURNS
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM mz_sluice.require_schema_usage(acting, item.schema);
-  -- The has_… functions say NULL for what is being dropped at this moment.
-  IF has_table_privilege(acting, item.anchor, 'REFERENCES') IS NOT TRUE THEN
-    RAISE 'permission denied for % %', item.kind, item.name USING ERRCODE = '42501';
+  IF mz_sluice.has_privilege(acting, item.kind, item.anchor, 'USAGE') IS NOT TRUE THEN
+    PERFORM mz_sluice.deny(acting, 'USAGE', item.kind, ARRAY[(SELECT nspname::text FROM pg_namespace WHERE oid = item.schema), item.name]);
   END IF;
 END
 $$;

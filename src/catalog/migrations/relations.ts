@@ -67,8 +67,7 @@ BEGIN
     SELECT FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped
       AND has_column_privilege(acting, relation, attnum, 'SELECT') IS NOT TRUE
   ) THEN
-    RAISE 'permission denied for table %', rel.relname USING ERRCODE = '42501',
-      DETAIL = 'A sink needs SELECT on every column.';
+    PERFORM mz_sluice.deny(acting, 'SELECT', 'table', ARRAY[rel.nspname, rel.relname]::text[], 'A sink needs SELECT on every column.');
   END IF;
   IF rel.relrowsecurity AND NOT (rel.owned AND NOT rel.relforcerowsecurity)
      AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = acting AND (rolsuper OR rolbypassrls)) THEN
