@@ -1,5 +1,6 @@
 import {once} from 'node:events';
 import {connect, createServer, type AddressInfo, type Server, type Socket} from 'node:net';
+import {setImmediate, setTimeout} from 'node:timers/promises';
 
 /** One connection through the proxy. */
 interface Link {
@@ -12,8 +13,11 @@ export class LinkProxy {
   readonly #server: Server;
   readonly #links = new Set<Link>();
   readonly #forgotten = new Set<Link>();
+  /** Whoever has sent something that is still on its way. */
+  readonly #waiting = new Set<Socket>();
   #mode: 'whole' | 'cut' | 'still' | 'still back' = 'whole';
   #bytesPerSecond = Infinity;
+  #pieceBytes = Infinity;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -66,9 +70,15 @@ export class LinkProxy {
     this.#bytesPerSecond = bytesPerSecond;
   }
 
+  /** Everything arrives in pieces of at most so many bytes, wherever messages begin and end; on a slow wire, in bursts. */
+  chop(pieceBytes: number): void {
+    this.#pieceBytes = pieceBytes;
+  }
+
   heal(): void {
     this.#mode = 'whole';
     this.#bytesPerSecond = Infinity;
+    this.#pieceBytes = Infinity;
     this.#flow();
   }
 
@@ -84,16 +94,19 @@ export class LinkProxy {
   #relay(link: Link): void {
     const {client, server} = link;
     this.#links.add(link);
+    client.setNoDelay();
+    server.setNoDelay();
     for (const [from, to] of [
       [client, server],
       [server, client],
     ]) {
       from.on('data', chunk => {
-        to.write(chunk);
         from.pause();
-        const ms = (chunk.length / this.#bytesPerSecond) * 1000;
-        if (ms < 1) this.#flowOf(link);
-        else setTimeout(() => this.#flowOf(link), ms);
+        this.#waiting.add(from);
+        void this.#pass(chunk, to).then(() => {
+          this.#waiting.delete(from);
+          this.#flowOf(link);
+        });
       });
       from.on('error', () => undefined);
       from.on('close', () => {
@@ -102,6 +115,17 @@ export class LinkProxy {
       });
     }
     this.#flowOf(link);
+  }
+
+  async #pass(chunk: Buffer, to: Socket): Promise<void> {
+    for (let at = 0; at < chunk.length && !to.destroyed;) {
+      const piece = chunk.subarray(at, at + this.#pieceBytes);
+      at += piece.length;
+      to.write(piece);
+      const ms = (piece.length / this.#bytesPerSecond) * 1000;
+      if (ms >= 1) await setTimeout(ms);
+      else if (at < chunk.length) await setImmediate();
+    }
   }
 
   #flow(): void {
@@ -114,7 +138,7 @@ export class LinkProxy {
       [link.client, !dead],
       [link.server, !dead && this.#mode !== 'still back'],
     ] as const) {
-      if (flows) socket.resume();
+      if (flows && !this.#waiting.has(socket)) socket.resume();
       else socket.pause();
     }
   }

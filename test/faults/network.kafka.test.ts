@@ -69,18 +69,20 @@ async function setReplicas(count: number): Promise<void> {
   await world.admin.query(`UPDATE mz_sluice.cluster SET replication_factor = $1 WHERE name = 'quickstart'`, [count]);
 }
 
+async function startWorkersAgain(): Promise<void> {
+  const pauses = async () =>
+    (await world.admin.query(`SELECT FROM mz_internal.mz_sink_status_history WHERE status = 'paused'`)).rowCount!;
+  const before = await pauses();
+  await setReplicas(0);
+  await poll('the word of the supervisor', LIMIT_MS, async () => (await pauses()) > before);
+  await setReplicas(1);
+}
+
 test(
   'whoever starts and ends the workers also gets over connections to PostgreSQL that are dead',
   async () => {
     toPostgres.forget();
-    await setReplicas(0);
-    await poll('the word of the supervisor', LIMIT_MS, async () => {
-      const {rowCount} = await world.admin.query(
-        `SELECT FROM mz_internal.mz_sink_status_history WHERE status = 'paused'`,
-      );
-      return rowCount === 1;
-    });
-    await setReplicas(1);
+    await startWorkersAgain();
     await level();
   },
   LIMIT_MS,
@@ -117,6 +119,35 @@ for (const [which, name] of Object.entries(NAMES)) {
     `the way to ${name} is slow`,
     async () => {
       link().slow(20_000);
+      await write(50);
+      await level();
+      link().heal();
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    `messages to and from ${name} are cut everywhere, down to single bytes, also those that open the sink`,
+    async () => {
+      link().chop(1);
+      await startWorkersAgain();
+      await write(20);
+      await level();
+      for (const pieceBytes of [7, 61, 1021]) {
+        link().chop(pieceBytes);
+        await write(20);
+        await level();
+      }
+      link().heal();
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    `messages to and from ${name} come in bursts`,
+    async () => {
+      link().chop(2000);
+      link().slow(10_000);
       await write(50);
       await level();
       link().heal();
