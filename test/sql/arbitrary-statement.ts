@@ -337,11 +337,7 @@ export const statement: Arbitrary<Statement> = fc.oneof(
     names: some(name()),
     roles: some(role),
   }),
-  grantOnAll(
-    fc.constantFrom('connection', 'secret', 'type'),
-    fc.array(name(2), {maxLength: 2}),
-    fc.constant([]),
-  ),
+  grantOnAll(fc.constantFrom('connection', 'secret', 'type'), fc.array(name(2), {maxLength: 2}), fc.constant([])),
   // IN SCHEMA without a database is PostgreSQL's own here.
   grantOnAll(fc.constantFrom('table', 'schema'), fc.constant([]), fc.array(name(1), {maxLength: 2})),
   grantOnAll(fc.constantFrom('database', 'cluster'), fc.constant([]), fc.constant([])),
