@@ -3,6 +3,7 @@ import type {LexicalOptions} from '../sql/lexer.ts';
 
 const OPEN = 0x28;
 const CLOSE = 0x29;
+const DOT = 0x2e;
 
 /**
  * True for `COPY … {TO | FROM} 'file'` and `COPY … {TO | FROM} PROGRAM 'command'`, however the constant is quoted: both are the
@@ -16,6 +17,8 @@ export function copiesOnServer(statement: string, options: LexicalOptions): bool
   while (lexer.next() !== 'end' && lexer.kind !== 'broken') {
     if (lexer.isPunctuation(OPEN)) parentheses++;
     else if (lexer.isPunctuation(CLOSE)) parentheses--;
+    // Behind a dot every word is a name.
+    else if (lexer.isPunctuation(DOT)) lexer.next();
     else if (parentheses === 0 && (lexer.isWord('to') || lexer.isWord('from'))) {
       lexer.next();
       if (lexer.isWord('program')) lexer.next();
