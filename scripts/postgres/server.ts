@@ -15,31 +15,34 @@ export interface PostgresOptions {
   readonly version?: PostgresVersion | undefined;
   /** Settings of postgresql.conf that are added to ours or replace them. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
+  /** Variables of the environment that are added to ours. */
+  readonly environment?: Readonly<Record<string, string>> | undefined;
 }
 
 const SUPERUSER = 'sluice_test';
 
 /** A real PostgreSQL for tests and measurements, on a free port of 127.0.0.1. Disposing removes its data. */
 export class PostgresServer {
-  readonly port: number;
+  /** May be changed while the server is stopped. */
+  port: number;
   readonly password: string;
   /** Mode 0700, of the server's user. `data` and `server.log` are in it. */
   readonly directory: string;
   readonly #binaries: string;
   readonly #user: ServerUser | undefined;
-  readonly #settings: Readonly<Record<string, string>>;
+  readonly #options: PostgresOptions;
   #child: Child | undefined;
 
   private constructor(
     where: {port: number; directory: string; binaries: string},
     password: string,
-    settings: Readonly<Record<string, string>>,
+    options: PostgresOptions,
   ) {
     this.port = where.port;
     this.directory = where.directory;
     this.#binaries = where.binaries;
     this.password = password;
-    this.#settings = settings;
+    this.#options = options;
     this.#user = chooseServerUser();
   }
 
@@ -47,7 +50,7 @@ export class PostgresServer {
     const version = options.version ?? 18;
     const directory = await mkdtemp(join(tmpdir(), 'sluice-postgres-'));
     const where = {port: await freePort(), directory, binaries: await postgresBinaries(version)};
-    const server = new PostgresServer(where, randomBytes(12).toString('hex'), {...TEST_SETTINGS, ...options.settings});
+    const server = new PostgresServer(where, randomBytes(12).toString('hex'), options);
     try {
       await server.#initialise(version);
       await server.start();
@@ -56,6 +59,31 @@ export class PostgresServer {
       throw error;
     }
     return server;
+  }
+
+  /** A standby of this server, which must be stopped and is started. The same settings, with these on top. */
+  async startStandby(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
+    const directory = await mkdtemp(join(tmpdir(), 'sluice-standby-'));
+    const where = {port: await freePort(), directory, binaries: this.#binaries};
+    const primary = `host=127.0.0.1 port=${this.port} user=${SUPERUSER} password=${this.password} dbname=postgres`;
+    const standby = new PostgresServer(where, this.password, {
+      ...this.#options,
+      settings: {...this.#options.settings, primary_conninfo: primary, ...settings},
+    });
+    try {
+      const data = join(directory, 'data');
+      if (this.#user !== undefined) await chown(directory, this.#user.uid, this.#user.gid);
+      await promisify(execFile)('cp', ['-a', join(this.directory, 'data'), data]);
+      // As every base backup, this one has no slots.
+      await promisify(execFile)('find', [join(data, 'pg_replslot'), '-mindepth', '1', '-delete']);
+      await writeFile(join(data, 'standby.signal'), '');
+      await this.start();
+      await standby.start();
+    } catch (error) {
+      await standby[Symbol.asyncDispose]();
+      throw error;
+    }
+    return standby;
   }
 
   /** A superuser, over TCP, with his password. */
@@ -71,7 +99,7 @@ export class PostgresServer {
   async start(): Promise<void> {
     if (this.#child?.running) return;
     const logStart = existsSync(this.logFile) ? (await stat(this.logFile)).size : 0;
-    const settings = {...this.#settings, port: String(this.port)};
+    const settings = {...TEST_SETTINGS, ...this.#options.settings, port: String(this.port)};
     const child = await Child.spawn({
       command: join(this.#binaries, 'postgres'),
       args: [
@@ -81,14 +109,14 @@ export class PostgresServer {
       ],
       logFile: this.logFile,
       cwd: this.directory,
-      env: {PATH: process.env['PATH'], LANG: 'C.UTF-8', TZ: 'UTC'},
+      env: {PATH: process.env['PATH'], LANG: 'C.UTF-8', TZ: 'UTC', ...this.#options.environment},
       ...this.#user,
     });
     this.#child = child;
     await poll(`the start of PostgreSQL (${this.logFile})`, 60_000, async () => {
       const log = (await readFile(this.logFile)).subarray(logStart).toString();
       if (!child.running) throw new Error(`PostgreSQL ended with ${child.ending}:\n${log.slice(-4000)}`);
-      return log.includes('database system is ready to accept connections');
+      return /database system is ready to accept (read-only )?connections/.test(log);
     });
   }
 

@@ -1,7 +1,6 @@
 import {closeSync, mkdirSync, openSync, readSync, readdirSync, rmSync, writeSync} from 'node:fs';
 import {join} from 'node:path';
-import {SqlError} from '../base/sql-error.ts';
-import {errorCode} from '../engine/connection-errors.ts';
+import {fileRefused} from '../base/file-refused.ts';
 import {FrameSplitter} from './frame-splitter.ts';
 
 const BUFFER_BYTES = 256 * 1024;
@@ -131,12 +130,7 @@ export class TransactionSpool {
     try {
       return work();
     } catch (error) {
-      const full = ['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '');
-      throw new SqlError(full ? '53100' : '58030', `could not keep a large transaction in "${file}"`, {
-        cause: error,
-        detail: error instanceof Error ? error.message : undefined,
-        hint: full ? 'Free space for it, or give Sluice a larger directory for temporary files.' : undefined,
-      });
+      throw fileRefused(error, `could not keep a large transaction in "${file}"`);
     }
   }
 }

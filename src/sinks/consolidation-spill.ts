@@ -1,6 +1,7 @@
 import {closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync} from 'node:fs';
 import {open, rm} from 'node:fs/promises';
 import {join} from 'node:path';
+import {fileRefused} from '../base/file-refused.ts';
 import type {NetChanges, NetRows} from './consolidation-net.ts';
 
 const PARTITION_BITS = 6;
@@ -13,6 +14,7 @@ const RECORD_HEADER = 8;
 /**
  * Changes that do not fit into memory, in 64 files by the hash of their key (grace hashing). What is appended is written at once
  * and synchronously, because the stream's bytes do not wait; the data is only for this process, so nothing is flushed to the disk.
+ * Errors: SQLSTATE 53100 when the disk is full, 58030 for everything else that the file system refuses.
  */
 export class Spill {
   readonly directory: string;
@@ -21,8 +23,10 @@ export class Spill {
 
   /** `level` is 0 for changes from the stream, and n + 1 for what is left of a partition of level n. */
   constructor(parentDirectory: string, level: number) {
-    mkdirSync(parentDirectory, {recursive: true});
-    this.directory = mkdtempSync(join(parentDirectory, 'spill-'));
+    this.directory = guard(parentDirectory, () => {
+      mkdirSync(parentDirectory, {recursive: true});
+      return mkdtempSync(join(parentDirectory, 'spill-'));
+    });
     this.level = level;
   }
 
@@ -37,6 +41,10 @@ export class Spill {
 
   /** Within a key the order of all appended rows is kept. The caller resets `net`. */
   append(net: NetChanges): void {
+    guard(this.directory, () => this.#append(net));
+  }
+
+  #append(net: NetChanges): void {
     const writer = new PartitionWriter(partition => this.pathOf(partition));
     try {
       net.forEachByPartition(PARTITION_BITS, (partition, arena, at, end, count) => {
@@ -51,6 +59,15 @@ export class Spill {
 
   remove(): void {
     rmSync(this.directory, {recursive: true, force: true});
+  }
+}
+
+/** Throws 53100 or 58030. */
+function guard<T>(directory: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw fileRefused(error, `could not keep changes that do not fit into memory in "${directory}"`);
   }
 }
 

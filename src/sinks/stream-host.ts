@@ -5,6 +5,7 @@ import {formatLsn, type Lsn} from '../base/lsn.ts';
 import {AckGate} from '../changes/ack-gate.ts';
 import {LogicalClock} from '../changes/logical-clock.ts';
 import type {StreamListener} from '../changes/stream-listener.ts';
+import {isConnectionError} from '../engine/connection-errors.ts';
 import {isTransient} from './errors.ts';
 import type {Position, SinkIntake} from './intake.ts';
 import {backOffMs} from './reaction.ts';
@@ -235,10 +236,12 @@ export class StreamHost {
     const {source, log, clock, random} = this.#options;
     log.warn({err: error}, 'change stream ended');
     const reason = isTransient(error) ? await source.diagnose().catch(() => undefined) : error;
-    if (reason !== undefined) {
+    // A lost connection is nothing that a user has to see; a disk that stays full is.
+    const toTell = reason ?? (attempt > 0 && !isConnectionError(error) ? error : undefined);
+    if (toTell !== undefined) {
       for (const intake of [...this.#intakes]) {
         this.#intakes.delete(intake);
-        this.#options.onFailure(intake, reason);
+        this.#options.onFailure(intake, toTell);
       }
       for (const resolve of this.#joined.splice(0)) resolve();
     }
