@@ -11,6 +11,9 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#ifdef __linux__
+#include <malloc.h>
+#endif
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -244,8 +247,20 @@ static napi_value produce(napi_env env, napi_callback_info info) {
   return result;
 }
 
+/*
+ * The memory of messages and headers is taken on this thread and given back on librdkafka's. glibc puts what is small into lists that
+ * grow meanwhile (fastbins) and merges all of them whenever it is asked for something large, which took longer than the rest of
+ * `produce`. Without those lists each piece is merged when it is given back.
+ */
+static void merge_at_once(void) {
+#ifdef M_MXFAST
+  mallopt(M_MXFAST, 0);
+#endif
+}
+
 NAPI_MODULE_INIT() {
   napi_value function;
+  merge_at_once();
   if (napi_create_function(env, "produce", NAPI_AUTO_LENGTH, produce, NULL, &function) == napi_ok) {
     napi_set_named_property(env, exports, "produce", function);
   }
