@@ -1,8 +1,7 @@
 import {inline, showCreate, showCreateCluster} from '../catalog/commands.ts';
 import type {ShowCreate} from '../sql/ast.ts';
-import {showableKeywords} from '../sql/parse-show.ts';
 import {notYet, objectName, refuse, singleName} from './ask.ts';
-import {showCreateRelation} from './show-create-relation.ts';
+import {showCreateRelation, showCreateType} from './show-create-relation.ts';
 import type {Plan} from './statement.ts';
 
 export function planShowCreate({object, name, redacted}: ShowCreate): Plan {
@@ -17,8 +16,9 @@ export function planShowCreate({object, name, redacted}: ShowCreate): Plan {
     case 'materializedView':
     case 'index':
       return {kind: 'rewrite', sql: showCreateRelation(object, name, redacted)};
-    case 'source':
     case 'type':
-      return refuse('SHOW', notYet(`SHOW CREATE ${showableKeywords(object)} is`, name.at));
+      return {kind: 'rewrite', sql: showCreateType(name, redacted)};
+    case 'source':
+      return refuse('SHOW', notYet('sources are', name.at));
   }
 }

@@ -203,6 +203,8 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
   test('a role that has been given nothing is refused by every function', async () => {
     const functions = await world.rows(
       'SELECT proname FROM pg_proc WHERE pronamespace = \'mz_internal\'::regnamespace ORDER BY proname COLLATE "C"',
+      relation_sql: [[{text: "SELECT mz_internal.relation_sql('s.t'::regclass, false)", values: []}, undefined]],
+      type_sql: [[{text: "SELECT mz_internal.type_sql('s.t'::regtype, true)", values: []}, undefined]],
     );
     expect(Object.keys(refused).sort()).toEqual(functions.map(row => row['proname']));
     for (const [name, cases] of Object.entries(refused)) {

@@ -1,4 +1,5 @@
 import type {Migration} from './migration.ts';
+import {RELATION_SQL} from './relation-sql.ts';
 
 /**
  * `mz_catalog`: relations, columns and id forms that Materialize's clients know. PostgreSQL's own objects come straight from
@@ -46,6 +47,7 @@ RETURN (
   ) AS lines
 );
 
+${RELATION_SQL}
 -- Relations of PostgreSQL, without our private ones.
 CREATE VIEW mz_sluice.relation AS
 SELECT c.oid, mz_sluice.schema_id(n.oid) AS schema_id, c.relname::text COLLATE "default" AS name, mz_sluice.role_id(c.relowner) AS owner_id,
@@ -84,12 +86,13 @@ FROM mz_sluice.relation WHERE type <> 'index';
 
 CREATE VIEW mz_catalog.mz_tables AS
 SELECT id, oid, schema_id, name, owner_id, mz_sluice.acl(relacl, 'table', relowner) AS privileges,
-  NULL::text AS create_sql, NULL::text AS redacted_create_sql, NULL::text AS source_id
+  CASE WHEN starts_with(id, 'u') THEN mz_internal.relation_sql(oid, false) END AS create_sql,
+  CASE WHEN starts_with(id, 'u') THEN mz_internal.relation_sql(oid, true) END AS redacted_create_sql, NULL::text AS source_id
 FROM mz_sluice.relation WHERE type = 'table';
 
 CREATE VIEW mz_catalog.mz_views AS
 SELECT id, oid, schema_id, name, pg_get_viewdef(oid) AS definition, owner_id, mz_sluice.acl(relacl, 'table', relowner) AS privileges,
-  format('CREATE VIEW %I.%I.%I AS %s', current_database(), nspname, name, pg_get_viewdef(oid)) COLLATE "default" AS create_sql, NULL::text AS redacted_create_sql
+  mz_internal.relation_sql(oid, false) AS create_sql, mz_internal.relation_sql(oid, true) AS redacted_create_sql
 FROM mz_sluice.relation WHERE type = 'view';
 
 CREATE VIEW mz_catalog.mz_columns AS

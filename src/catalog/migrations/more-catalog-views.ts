@@ -21,12 +21,12 @@ ${emptyViews({
 CREATE VIEW mz_catalog.mz_materialized_views AS
 SELECT id, oid, schema_id, name, NULL::text AS cluster_id, pg_get_viewdef(oid) AS definition, owner_id,
   mz_sluice.acl(relacl, 'table', relowner) AS privileges,
-  format('CREATE MATERIALIZED VIEW %I.%I.%I AS %s', current_database(), nspname, name, pg_get_viewdef(oid)) COLLATE "default" AS create_sql,
-  NULL::text AS redacted_create_sql
+  mz_internal.relation_sql(oid, false) AS create_sql, mz_internal.relation_sql(oid, true) AS redacted_create_sql
 FROM mz_sluice.relation WHERE type = 'materialized-view';
 
 CREATE VIEW mz_catalog.mz_indexes AS
-SELECT i.id, i.oid, i.name, r.id AS on_id, NULL::text AS cluster_id, i.owner_id, pg_get_indexdef(i.oid) AS create_sql, NULL::text AS redacted_create_sql
+SELECT i.id, i.oid, i.name, r.id AS on_id, NULL::text AS cluster_id, i.owner_id,
+  mz_internal.relation_sql(i.oid, false) AS create_sql, mz_internal.relation_sql(i.oid, true) AS redacted_create_sql
 FROM mz_sluice.relation i JOIN pg_index x ON x.indexrelid = i.oid JOIN mz_sluice.relation r ON r.oid = x.indrelid WHERE i.type = 'index';
 
 CREATE VIEW mz_catalog.mz_index_columns AS
@@ -66,7 +66,8 @@ SELECT left(s.id, 1) || t.oid AS id, t.oid, s.id AS schema_id, t.typname::text C
     WHEN 'G' THEN 'geometric' WHEN 'I' THEN 'network-address' WHEN 'N' THEN 'numeric' WHEN 'P' THEN 'pseudo' WHEN 'R' THEN 'range'
     WHEN 'S' THEN 'string' WHEN 'T' THEN 'timespan' WHEN 'V' THEN 'bit-string' ELSE 'user-defined' END AS category,
   mz_sluice.role_id(t.typowner) AS owner_id, mz_sluice.acl(t.typacl, 'type', t.typowner) AS privileges,
-  NULL::text AS create_sql, NULL::text AS redacted_create_sql
+  CASE WHEN starts_with(s.id, 'u') THEN mz_internal.type_sql(t.oid, false) END AS create_sql,
+  CASE WHEN starts_with(s.id, 'u') THEN mz_internal.type_sql(t.oid, true) END AS redacted_create_sql
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace, LATERAL (SELECT mz_sluice.schema_id(n.oid) AS id) AS s
 WHERE n.nspname <> 'mz_sluice' AND NOT starts_with(n.nspname::text, 'pg_toast') AND NOT starts_with(n.nspname::text, 'pg_temp')
   -- Not those that come with a relation.
