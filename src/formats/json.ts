@@ -41,24 +41,27 @@ export function compileJsonEncoder(
   };
 }
 
-/** A constant text that is written four bytes at a time; what is beyond its end is overwritten by what follows. */
+/**
+ * A constant text that is written eight bytes at a time; what is beyond its end is overwritten by what follows. As numbers, because
+ * that is how JavaScript moves eight bytes: with the last byte highest UTF-8 is never the pattern of a NaN, whose bits may change.
+ */
 class Label {
   readonly #length: number;
-  readonly #words: Int32Array;
+  readonly #words: Float64Array;
 
   constructor(text: string) {
     const bytes = Buffer.from(text);
     this.#length = bytes.length;
-    const padded = Buffer.concat([bytes, Buffer.alloc(3)]);
-    this.#words = Int32Array.from({length: padded.length >> 2}, (_, i) => padded.readInt32BE(4 * i));
+    const padded = Buffer.concat([bytes, Buffer.alloc(7)]);
+    this.#words = Float64Array.from({length: padded.length >> 3}, (_, i) => padded.readDoubleLE(8 * i));
   }
 
   put(out: ByteWriter): void {
     const words = this.#words;
-    out.reserve(words.length * 4);
+    out.reserve(words.length * 8);
     const view = out.view;
     let at = out.at;
     out.at = at + this.#length;
-    for (let i = 0; i < words.length; i++, at += 4) view.setInt32(at, words[i]);
+    for (let i = 0; i < words.length; i++, at += 8) view.setFloat64(at, words[i], true);
   }
 }

@@ -8,18 +8,7 @@ const P_LOW = 0xa4d94a4f | 0;
 const P_LOW_0 = P_LOW & 0xffff;
 const P_LOW_1 = P_LOW >>> 16;
 
-// The four words of the state, used in turn, and the halves of the value that `diffuse` has worked on last.
-const state = new Int32Array(8);
-const START = Int32Array.of(
-  0x16f11fe8,
-  0x9b0d677c,
-  0xb480a793,
-  0xd8e6c86c,
-  0x6fe2e5aa,
-  0xf078ebc9,
-  0x14f994a4,
-  0xc5259381,
-);
+// The halves of the value that `diffuse` has worked on last.
 let resultHigh = 0;
 let resultLow = 0;
 
@@ -45,31 +34,39 @@ function diffuse(high: number, low: number): void {
 
 /** Leaves the hash of the bytes from `start` up to `end` in `resultHigh` and `resultLow`. */
 function hash(buf: Uint8Array, start: number, end: number): void {
-  state.set(START);
-  let word = 0;
-  let at = start;
-  for (; at + 8 <= end; at += 8, word = (word + 2) & 7) {
-    const low = buf[at] | (buf[at + 1] << 8) | (buf[at + 2] << 16) | (buf[at + 3] << 24);
-    const high = buf[at + 4] | (buf[at + 5] << 8) | (buf[at + 6] << 16) | (buf[at + 7] << 24);
-    diffuse(state[word] ^ high, state[word + 1] ^ low);
-    state[word] = resultHigh;
-    state[word + 1] = resultLow;
-  }
-  if (at < end) {
+  // Four words that are used in turn: the first one takes up eight bytes and becomes the last one.
+  let high0 = 0x16f11fe8;
+  let low0 = 0x9b0d677c | 0;
+  let high1 = 0xb480a793 | 0;
+  let low1 = 0xd8e6c86c | 0;
+  let high2 = 0x6fe2e5aa;
+  let low2 = 0xf078ebc9 | 0;
+  let high3 = 0x14f994a4;
+  let low3 = 0xc5259381 | 0;
+  for (let at = start; at < end; at += 8) {
     let low = 0;
     let high = 0;
-    for (let i = at; i < end; i++) {
-      const shift = (i - at) << 3;
-      if (shift < 32) low |= buf[i] << shift;
-      else high |= buf[i] << (shift - 32);
+    if (at + 8 <= end) {
+      low = buf[at] | (buf[at + 1] << 8) | (buf[at + 2] << 16) | (buf[at + 3] << 24);
+      high = buf[at + 4] | (buf[at + 5] << 8) | (buf[at + 6] << 16) | (buf[at + 7] << 24);
+    } else {
+      for (let i = at; i < end; i++) {
+        const shift = (i - at) << 3;
+        if (shift < 32) low |= buf[i] << shift;
+        else high |= buf[i] << (shift - 32);
+      }
     }
-    diffuse(state[word] ^ high, state[word + 1] ^ low);
-    state[word] = resultHigh;
-    state[word + 1] = resultLow;
+    diffuse(high0 ^ high, low0 ^ low);
+    high0 = high1;
+    low0 = low1;
+    high1 = high2;
+    low1 = low2;
+    high2 = high3;
+    low2 = low3;
+    high3 = resultHigh;
+    low3 = resultLow;
   }
-  const high = state[0] ^ state[2] ^ state[4] ^ state[6];
-  const low = state[1] ^ state[3] ^ state[5] ^ state[7];
-  diffuse(high, low ^ (end - start));
+  diffuse(high0 ^ high1 ^ high2 ^ high3, low0 ^ low1 ^ low2 ^ low3 ^ (end - start));
 }
 
 /** The hash as an unsigned 64-bit number. */

@@ -4,6 +4,8 @@ import type {Codec, WriteField} from './codec.ts';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+/** By so much an escape is longer than its byte. */
+const MOST_ADDED = 5;
 const HEX = Buffer.from('0123456789abcdef');
 
 /** What follows the backslash in JSON: a letter, `u` for the long form, 0 = the byte stands for itself. */
@@ -24,35 +26,55 @@ export const writeBytes: WriteField = (buf, at, length, out) => {
 
 /**
  * UTF-8 as a JSON string. Only what JSON demands is escaped: quotation mark, backslash, control characters. Four bytes at a time
- * as long as there is none of them, which takes 0.5 ns a byte instead of 1.3.
+ * where there is none of them, which takes 0.5 ns a byte instead of 1.3.
  */
 export const writeJsonString: WriteField = (buf, at, length, out) => {
-  out.reserve(length + 2);
-  const to = out.buf;
+  out.reserve(length + 3 * MOST_ADDED + 2);
+  let to = out.buf;
+  let target = out.view;
+  const source = viewOf(buf);
   const end = at + length;
+  const last = end - 4;
   let put = out.at;
   to[put++] = QUOTE;
-  if (length >= 4) {
-    const source = viewOf(buf);
-    const target = out.view;
-    for (const last = end - 4; at <= last; at += 4, put += 4) {
+  while (at < end) {
+    if (at <= last) {
       const four = source.getInt32(at);
-      if (needsEscape(four)) break;
-      target.setInt32(put, four);
-    }
-  }
-  for (; at < end; at++) {
-    const byte = buf[at];
-    if (ESCAPE[byte] !== 0) {
+      if (!needsEscape(four)) {
+        target.setInt32(put, four);
+        at += 4;
+        put += 4;
+        continue;
+      }
       out.at = put;
-      writeEscaped(buf, at, end, out);
-      return;
+      // For these four, and still for the last three.
+      out.reserve(end - at + 7 * MOST_ADDED + 1);
+      to = out.buf;
+      target = out.view;
     }
-    to[put++] = byte;
+    for (const stop = at <= last ? at + 4 : end; at < stop; at++) put = putEscaped(to, put, buf[at]);
   }
   to[put++] = QUOTE;
   out.at = put;
 };
+
+/** Returns where to go on. */
+function putEscaped(to: Buffer, put: number, byte: number): number {
+  const escape = ESCAPE[byte];
+  if (escape === 0) {
+    to[put++] = byte;
+    return put;
+  }
+  to[put++] = BACKSLASH;
+  to[put++] = escape;
+  if (escape === 0x75 /* u */) {
+    to[put++] = 0x30;
+    to[put++] = 0x30;
+    to[put++] = HEX[byte >> 4];
+    to[put++] = HEX[byte & 15];
+  }
+  return put;
+}
 
 /** Whether one of four bytes is below a space, a quotation mark or a backslash: subtracting from such a byte borrows its top bit. */
 function needsEscape(four: number): boolean {
@@ -63,31 +85,6 @@ function needsEscape(four: number): boolean {
       0x80808080) !==
     0
   );
-}
-
-/** The rest of a string, from its first byte that needs an escape. */
-function writeEscaped(buf: Buffer, at: number, end: number, out: ByteWriter): void {
-  out.reserve((end - at) * 6 + 1);
-  const to = out.buf;
-  let put = out.at;
-  for (; at < end; at++) {
-    const byte = buf[at];
-    const escape = ESCAPE[byte];
-    if (escape === 0) {
-      to[put++] = byte;
-      continue;
-    }
-    to[put++] = BACKSLASH;
-    to[put++] = escape;
-    if (escape === 0x75 /* u */) {
-      to[put++] = 0x30;
-      to[put++] = 0x30;
-      to[put++] = HEX[byte >> 4];
-      to[put++] = HEX[byte & 15];
-    }
-  }
-  to[put++] = QUOTE;
-  out.at = put;
 }
 
 /** A JSON string of a text form that holds nothing to escape. */
