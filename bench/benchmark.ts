@@ -3,6 +3,8 @@ import type {Result} from './result.ts';
 export interface BenchmarkOptions {
   readonly rows: number;
   readonly runs: number;
+  /** Whether other programs do the same in turns with us, where there are some. */
+  readonly peers: boolean;
   /** Where workers leave CPU profiles; profiled figures are no figures. */
   readonly profileDirectory: string | undefined;
   readonly say: (line: string) => void;

@@ -3,11 +3,11 @@ import {createInterface} from 'node:readline';
 import pg from 'pg';
 import {poll} from '../scripts/process/poll.ts';
 import type {Benchmark} from './benchmark.ts';
-import {House, type Sink} from './house.ts';
-import {readBack} from './read-back.ts';
+import {House, type Fleet} from './house.ts';
+import {expectedOf, readBack} from './read-back.ts';
 import {hundredths, summary, toRun, type Run} from './result.ts';
-import {Usage} from './usage.ts';
-import {createTable, insertOrders} from './workload.ts';
+import {ORDERS} from './table.ts';
+import {createTable, insertRows} from './workload.ts';
 
 const CHANGES_PER_SECOND = 10_000;
 /** A transaction has so many changes, and one begins every `ROWS / CHANGES_PER_SECOND` seconds. */
@@ -24,26 +24,23 @@ const WARM_UP_MS = 5000;
  */
 export const latency: Benchmark = {
   rows: 300_000,
-  runs: 3,
+  runs: 5,
   async run({rows, runs, profileDirectory, say}) {
     await using house = await House.open(profileDirectory);
-    let next = await createTable(house.client);
+    let next = await createTable(house.client, ORDERS);
     const transactions = Math.ceil(rows / ROWS);
     const measured: Run[] = [];
     const figures: Record<string, number>[] = [];
     for (let number = 1; number <= runs; number++) {
-      const sink = await house.createSink(`run_${number}`);
-      await poll('the sink to run', 60_000, () => house.isRunning(sink));
-      await house.progress.until(sink.id, 30_000, p => p.snapshotDone);
-      const once = await measureOnce(house, sink, next, transactions);
+      const fleet = await house.createFleet(`run_${number}`, [ORDERS]);
+      await house.untilRunning(fleet);
+      const once = await measureOnce(house, fleet, next, transactions);
       next += transactions * ROWS;
-      await house.pause(sink);
-      await readBack({
-        broker: house.kafka.address,
-        topic: sink.topic,
-        messages: next,
-        url: await house.sluice.engineUrl(),
-      });
+      await house.pause(fleet);
+      const [{topic}] = fleet.sinks;
+      const expected = await expectedOf(await house.sluice.engineUrl(), ORDERS);
+      await readBack({broker: house.kafka.address, topic, messages: next, expected});
+      await house.drop(fleet);
       measured.push(once.run);
       figures.push(once.latencies);
       say(`run ${number}: ${JSON.stringify(once.latencies)}, all ${next} messages read back and equal`);
@@ -54,6 +51,7 @@ export const latency: Benchmark = {
       rows: transactions * ROWS,
       ...summary(measured),
       runs: measured,
+      note: `p50 ${middle['p50_ms']} ms, p99 ${middle['p99_ms']} ms, p99.9 ${middle['p999_ms']} ms`,
       facts: {
         changes_per_s: CHANGES_PER_SECOND,
         rows_per_transaction: ROWS,
@@ -69,15 +67,15 @@ export const latency: Benchmark = {
 
 async function measureOnce(
   house: House,
-  sink: Sink,
+  fleet: Fleet,
   firstId: number,
   transactions: number,
 ): Promise<{run: Run; latencies: Record<string, number>}> {
   const seen = new Map<number, number>();
-  const reader = follow(house.kafka.address, sink.topic, (id, at) => seen.set(id, at));
+  const reader = follow(house.kafka.address, fleet.sinks[0].topic, (id, at) => seen.set(id, at));
   const writers = await Promise.all(Array.from({length: WRITERS}, () => connect(house)));
-  const usage = new Usage(await house.workerPid());
-  const commitsBefore = house.progress.commits(sink.id);
+  const watch = await house.watch(await house.workerPid());
+  const commitsBefore = house.commits(fleet);
   const startAt = Date.now() + 100;
   const due = (transaction: number): number => startAt + (transaction * ROWS * 1000) / CHANGES_PER_SECOND;
   const lastId = (transaction: number): number => firstId + (transaction + 1) * ROWS - 1;
@@ -87,7 +85,7 @@ async function measureOnce(
         for (let transaction = at; transaction < transactions; transaction += WRITERS) {
           const early = due(transaction) - Date.now();
           if (early > 0) await new Promise(resolve => setTimeout(resolve, early));
-          await insertOrders(writer, firstId + transaction * ROWS, ROWS);
+          await insertRows(writer, ORDERS, firstId + transaction * ROWS, ROWS);
         }
       }),
     );
@@ -96,7 +94,7 @@ async function measureOnce(
     reader.kill();
     await Promise.all(writers.map(writer => writer.end()));
   }
-  usage.stop();
+  watch.stop();
   const end = Date.now();
   const latencies: number[] = [];
   for (let transaction = 0; transaction < transactions; transaction++) {
@@ -115,10 +113,8 @@ async function measureOnce(
       rows,
       limitSeconds: rows / CHANGES_PER_SECOND,
       seconds,
-      cpuSeconds: usage.cpuSeconds(startAt, end),
-      peakRssMib: usage.peakRssMib,
-      commits: house.progress.commits(sink.id) - commitsBefore,
-      threads: usage.threads(startAt, end),
+      ...watch.used(startAt, end),
+      commits: house.commits(fleet) - commitsBefore,
     }),
     latencies: {
       p50_ms: at(0.5),

@@ -15,23 +15,15 @@ export interface SeenProgress {
  * visible says that the data is.
  */
 export class ProgressWatch {
-  #kcat!: ChildProcess;
-  #closed = false;
+  readonly #kcat: ChildProcess;
   readonly #seen: SeenProgress[] = [];
 
+  /** The topic must be there. */
   constructor(broker: string, topic: string) {
-    this.#follow(broker, topic);
-  }
-
-  #follow(broker: string, topic: string): void {
     const args = ['-C', '-b', broker, '-t', topic, '-o', 'beginning', '-q', '-u', '-f', '%k\t%s\n'];
     args.push('-X', 'isolation.level=read_committed', '-X', 'fetch.wait.max.ms=5');
     this.#kcat = spawn('kcat', args, {stdio: ['ignore', 'pipe', 'inherit']});
     createInterface({input: this.#kcat.stdout!}).on('line', line => this.#hear(line));
-    this.#kcat.once('exit', () => {
-      // The first sink makes the topic, perhaps a moment after us.
-      if (!this.#closed && this.#seen.length === 0) setTimeout(() => this.#follow(broker, topic), 50);
-    });
   }
 
   /** The first record of the sink that satisfies `wanted`. */
@@ -44,7 +36,6 @@ export class ProgressWatch {
   }
 
   close(): void {
-    this.#closed = true;
     this.#kcat.kill();
   }
 

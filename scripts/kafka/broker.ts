@@ -43,6 +43,11 @@ export class Broker {
     return this.#child?.running === true;
   }
 
+  /** Of a broker that has been started. */
+  get pid(): number {
+    return this.#child!.pid;
+  }
+
   get logFile(): string {
     return join(this.#node.directory, 'server.log');
   }

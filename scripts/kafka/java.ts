@@ -1,7 +1,6 @@
-import {createHash} from 'node:crypto';
-import {existsSync, readFileSync} from 'node:fs';
+import {existsSync} from 'node:fs';
 import {join} from 'node:path';
-import {cacheDirectory} from '../process/cache-directory.ts';
+import {fetchedDirectory} from '../process/fetched.ts';
 
 const LOG4J_CONFIGURATION = join(import.meta.dirname, 'log4j2.properties');
 
@@ -29,9 +28,7 @@ export function classArchive(): string {
 
 /** As `scripts/setup` fetched them for pom.xml. */
 function brokerJars(): string {
-  const pom = readFileSync(join(import.meta.dirname, 'pom.xml'));
-  const name = `kafka-broker-${createHash('sha256').update(pom).digest('hex').slice(0, 12)}`;
-  const jars = join(cacheDirectory(), name);
+  const jars = fetchedDirectory('kafka-broker', join(import.meta.dirname, 'pom.xml'));
   if (!existsSync(jars)) throw new Error(`no Kafka broker in ${jars}: run scripts/setup`);
   return jars;
 }

@@ -1,9 +1,8 @@
 import {execFile} from 'node:child_process';
-import {createHash} from 'node:crypto';
-import {existsSync, readFileSync} from 'node:fs';
+import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {promisify} from 'node:util';
-import {cacheDirectory} from '../../scripts/process/cache-directory.ts';
+import {fetchedDirectory} from '../../scripts/process/fetched.ts';
 
 export const run = promisify(execFile);
 
@@ -27,8 +26,7 @@ export async function runPythonProgram(environment: NodeJS.ProcessEnv): Promise<
 
 /** Where `scripts/setup` has put what this file names. */
 function fetched(name: string, file: string): string {
-  const content = readFileSync(join(FOLDER, '../../scripts/clients', file));
-  const path = join(cacheDirectory(), `${name}-${createHash('sha256').update(content).digest('hex').slice(0, 12)}`);
+  const path = fetchedDirectory(name, join(FOLDER, '../../scripts/clients', file));
   if (!existsSync(path)) throw new Error(`there is no ${path}: run scripts/setup`);
   return path;
 }
