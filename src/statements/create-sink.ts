@@ -16,6 +16,7 @@ import {probeBrokers, type ProbeResult} from '../targets/kafka/probe.ts';
 import {ask, describe, objectName, singleName} from './ask.ts';
 import {PROBE_TIMEOUT_MS} from './create-connection.ts';
 import {createSqlParts} from './create-sql.ts';
+import {checkDocNames} from './doc-names.ts';
 import {checkKafkaSink} from './kafka-sink.ts';
 import {reportTaken} from './report-taken.ts';
 import {checkFormats, registriesOf} from './sink-format.ts';
@@ -49,6 +50,7 @@ async function run(sink: CreateSink, context: StatementContext): Promise<void> {
   }
   const kafka = await checkKafkaSink(sink, relation, key, context);
   for (const registry of registriesOf(sink)) await requireRegistry(registry, context);
+  await checkDocNames(sink, context);
   const formats = checkFormats(sink, relation.columns.length);
   await refuseTypes(relation, context);
 
