@@ -9,6 +9,8 @@ export interface Statements {
   readonly fail: string;
   readonly notice: string;
   readonly show: string;
+  /** Until it is ended: `GatewayWorld.outside` has to see to that. */
+  readonly wait: string;
 }
 
 /** Equally long, so that error positions behind them are the same. */
@@ -23,6 +25,7 @@ export const OURS: Statements = {
   fail: 'OURS FAIL'.padEnd(LENGTH),
   notice: 'OURS NOTICE'.padEnd(LENGTH),
   show: 'OURS SHOW'.padEnd(LENGTH),
+  wait: 'OURS WAIT'.padEnd(LENGTH),
 };
 
 export const THEIRS: Statements = {
@@ -33,6 +36,7 @@ export const THEIRS: Statements = {
   fail: DO("RAISE EXCEPTION USING ERRCODE = '42704', MESSAGE = 'no such thing', DETAIL = 'None.', HINT = 'Make it.';"),
   notice: DO("RAISE NOTICE USING ERRCODE = '00000', MESSAGE = 'something to know';"),
   show: SHOWN.padEnd(LENGTH),
+  wait: DO('PERFORM pg_sleep(6000);'),
 };
 
 /** For `GatewayWorld.open`. */
