@@ -26,6 +26,9 @@ export const CRASH_POINTS = {
   'sink-after-write': 'nothing of the open span is visible',
   'sink-before-commit': 'nothing of the open span is visible',
   'sink-after-commit': 'the changes are re-read and dropped, not written twice',
+  'cut-over-published': 'the sink goes on with the relation that it has, and publishes the next one again',
+  'cut-over-committed': 'the target has the version of the next relation, and the catalog follows',
+  'cut-over-recorded': 'the sink goes on with the next relation where the one before it ended',
   'worker-clock-recorded': 'a start finds two usable records and tells the same times from either',
   'worker-confirmed': 'every sink has proved what the slot has forgotten',
 } as const;

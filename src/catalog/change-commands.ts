@@ -59,6 +59,14 @@ export function alterConnection(id: ObjectId, options: ConnectionOptions, create
   };
 }
 
+/**
+ * Column `altered`: false when the sink reads that relation already, as it is now. Checks everything that `describeRelation` checks, again.
+ * 42704, 42501 (not the owner), 42703 (a column of the key is missing).
+ */
+export function alterSink(id: ObjectId, relation: number): Command {
+  return {text: 'SELECT mz_internal.alter_sink($1, $2::oid) AS altered', values: [id, String(relation)]};
+}
+
 interface Grant {
   /** In upper case; empty: all. */
   readonly privileges: readonly string[];
@@ -75,14 +83,6 @@ export function grantOn(kind: GrantableKind, name: ObjectName, grant: Grant): Co
   };
 }
 
-/** CREATECLUSTER and CREATENETWORKPOLICY only. 0LP01, 42704, 42501 (not the owner of the database). */
-export function grantOnSystem(grant: Grant): Command {
-  const {sql, values} = roles(grant.grantees, 3);
-  return {
-    text: `SELECT mz_internal.grant_on_system($1::text[], ${sql}, $2)`,
-    values: [textArray(grant.privileges), String(grant.revoke), ...values],
-  };
-}
 /** The same on every object of the kind; no schemas: in all of them. 0LP01, 3F000, 42704 (role), 42501 (not the owner of one of them). */
 export function grantOnAll(kind: GrantableKind, schemas: readonly string[], grant: Grant): Command {
   const {sql, values} = roles(grant.grantees, 5);
@@ -92,6 +92,14 @@ export function grantOnAll(kind: GrantableKind, schemas: readonly string[], gran
   };
 }
 
+/** CREATECLUSTER and CREATENETWORKPOLICY only. 0LP01, 42704, 42501 (not the owner of the database). */
+export function grantOnSystem(grant: Grant): Command {
+  const {sql, values} = roles(grant.grantees, 3);
+  return {
+    text: `SELECT mz_internal.grant_on_system($1::text[], ${sql}, $2)`,
+    values: [textArray(grant.privileges), String(grant.revoke), ...values],
+  };
+}
 
 /** 0LP01, 42704, 3F000, 42501. */
 export function alterDefaultPrivileges(

@@ -49,26 +49,37 @@ export interface KafkaSinkDefinition {
   readonly connection: KafkaConnectionDefinition;
 }
 
-export interface SinkDefinition {
-  readonly id: ObjectId;
-  /** Full dotted name for messages: `materialize.public.s`. */
-  readonly name: string;
-  readonly cluster: ObjectId;
+/** What a sink reads: the part of its definition that ALTER SINK … SET FROM changes. */
+export interface SinkInput {
   /** `pg_class.oid`; names are only for messages. */
   readonly relation: number;
   readonly relationName: string;
   readonly columns: readonly SinkColumn[];
   /** Indexes into `columns`, in KEY clause order; undefined without a KEY clause. */
   readonly key: readonly number[] | undefined;
+  /** Raised by ALTER SINK. */
+  readonly version: number;
+}
+
+export interface SinkDefinition extends SinkInput {
+  readonly id: ObjectId;
+  /** Full dotted name for messages: `materialize.public.s`. */
+  readonly name: string;
+  readonly cluster: ObjectId;
   readonly keyEnforced: boolean;
   readonly envelope: 'upsert' | 'debezium';
   /** `WITH (SNAPSHOT = …)`. */
   readonly snapshot: boolean;
-  /** Raised by ALTER SINK. */
-  readonly version: number;
+  /** What the sink goes over to at a point of the log that its worker chooses. */
+  readonly next?: SinkInput | undefined;
   readonly target: KafkaSinkDefinition;
   /** Set before the target's first commit: from then on a target without progress is a loss, not a beginning. */
   readonly committedOnce: boolean;
+}
+
+/** The sink as it is behind the point at which it goes over. */
+export function afterCutOver(definition: SinkDefinition, next: SinkInput): SinkDefinition {
+  return {...definition, ...next, next: undefined};
 }
 
 export type SinkStatus = 'created' | 'starting' | 'running' | 'paused' | 'stalled' | 'dropped';

@@ -13,6 +13,7 @@ import type {
   ObjectId,
   SinkColumn,
   SinkDefinition,
+  SinkInput,
   SinkStatisticsDelta,
   SinkStatus,
   SinkStatusChange,
@@ -30,10 +31,14 @@ export interface DroppedSink {
   readonly relation: number;
 }
 
-interface SinkRow {
-  readonly id: ObjectId;
-  readonly name: string;
-  readonly cluster: ObjectId;
+/** A relation that a sink has gone over from, or was to go over to. */
+export interface ReleasedRelation {
+  readonly id: string;
+  readonly sink: ObjectId;
+  readonly relation: number;
+}
+
+interface InputRow {
   readonly relation: number;
   readonly relationName: string;
   readonly columns: readonly {
@@ -43,8 +48,16 @@ interface SinkRow {
     readonly typmod: number;
     readonly notNull: boolean;
   }[];
+  /** Attribute numbers. */
   readonly key: readonly number[] | null;
   readonly version: number;
+}
+
+interface SinkRow extends InputRow {
+  readonly id: ObjectId;
+  readonly name: string;
+  readonly cluster: ObjectId;
+  readonly next: InputRow | null;
   readonly definition: unknown;
   readonly connection: {readonly id: string; readonly name: string; readonly definition: unknown};
   readonly committedOnce: boolean;
@@ -55,7 +68,10 @@ const SINKS = `
 SELECT json_build_object('id', i.id, 'name', mz_sluice.full_name(i.schema, i.name), 'cluster', s.cluster,
   'relation', s.relation::bigint, 'relationName', mz_sluice.full_name(r.relnamespace, r.relname), 'columns', s.columns, 'key', s.key,
   'version', s.version, 'definition', i.definition, 'committedOnce', st.committed_once, 'environmentId', e.environment_id,
-  'connection', json_build_object('id', c.id, 'name', mz_sluice.full_name(c.schema, c.name), 'definition', c.definition)) AS sink
+  'connection', json_build_object('id', c.id, 'name', mz_sluice.full_name(c.schema, c.name), 'definition', c.definition),
+  'next', (SELECT json_build_object('relation', n.relation::bigint, 'relationName', mz_sluice.full_name(r.relnamespace, r.relname),
+      'columns', n.columns, 'key', n.key, 'version', n.version)
+    FROM mz_sluice.sink_change n JOIN pg_class r ON r.oid = n.relation WHERE n.sink = s.id ORDER BY n.version LIMIT 1)) AS sink
 FROM mz_sluice.sink s
 JOIN mz_sluice.item i ON i.id = s.id
 JOIN pg_class a ON a.oid = i.anchor
@@ -84,7 +100,8 @@ export class WorkerCatalog {
   async sinks(cluster: ObjectId): Promise<SinkDefinition[]> {
     await this.#client.query('SELECT mz_sluice.sweep()');
     const {rows} = await this.#client.query<{sink: SinkRow}>(SINKS, [cluster]);
-    const oids = new Set(rows.flatMap(row => row.sink.columns.map(column => column.typeOid)));
+    const inputs = rows.flatMap(({sink}) => (sink.next === null ? [sink] : [sink, sink.next]));
+    const oids = new Set(inputs.flatMap(({columns}) => columns.map(column => column.typeOid)));
     const types = await describeTypes(this.#client, [...oids]);
     const sinks: SinkDefinition[] = [];
     for (const {sink} of rows) {
@@ -213,10 +230,54 @@ export class WorkerCatalog {
     return rows.map(row => ({id: row.id, relation: Number(row.relation)}));
   }
 
+  /**
+   * Before the target may have the version: from then on no ALTER SINK takes it back. False: one has, or is about to.
+   * Does not wait for its transaction.
+   */
+  async beginCutOver(sink: ObjectId, version: number): Promise<boolean> {
+    const {rowCount} = await this.#client.query(
+      `UPDATE mz_sluice.sink_change SET begun = true WHERE (sink, version) IN (
+         SELECT sink, version FROM mz_sluice.sink_change WHERE sink = $1 AND version = $2 FOR NO KEY UPDATE SKIP LOCKED)`,
+      [sink, version],
+    );
+    return rowCount === 1;
+  }
+
+  /** The target has the version: the sink reads its relation from now on, and leaves the one before. May be repeated. */
+  async finishCutOver(sink: ObjectId, version: number): Promise<void> {
+    await this.#client.query(
+      `WITH change AS (DELETE FROM mz_sluice.sink_change WHERE sink = $1 AND version = $2 RETURNING *),
+            memory AS (DELETE FROM mz_sluice.sink_relation r USING change c WHERE r.sink = c.sink AND r.version < c.version),
+            released AS (INSERT INTO mz_sluice.released_relation (sink, cluster, relation)
+                         SELECT s.id, s.cluster, s.relation FROM mz_sluice.sink s JOIN change c ON c.sink = s.id)
+       UPDATE mz_sluice.sink s SET relation = c.relation, columns = c.columns, key = c.key, version = c.version
+       FROM change c WHERE s.id = c.sink`,
+      [sink, version],
+    );
+  }
+
+  /** Of this cluster, and not yet undone. */
+  async releasedRelations(cluster: ObjectId): Promise<ReleasedRelation[]> {
+    const {rows} = await this.#client.query<{id: string; sink: string; relation: string}>(
+      'SELECT id, sink, relation::bigint FROM mz_sluice.released_relation WHERE cluster = $1 ORDER BY id',
+      [cluster],
+    );
+    return rows.map(row => ({...row, relation: Number(row.relation)}));
+  }
+
+  /** Once it is undone. The sink no longer keeps the relation from being dropped. */
+  async forgetReleasedRelation({id, sink}: ReleasedRelation): Promise<void> {
+    await this.#client.query(
+      `WITH released AS (DELETE FROM mz_sluice.released_relation WHERE id = $1) SELECT mz_sluice.renew_sink_anchor($2)`,
+      [id, sink],
+    );
+  }
+
   /** Once everything is undone. */
   async forgetDroppedSink(id: ObjectId): Promise<void> {
     await this.#client.query(
       `WITH state AS (DELETE FROM mz_sluice.sink_state WHERE sink = $1),
+            relations AS (DELETE FROM mz_sluice.sink_relation WHERE sink = $1),
             statistics AS (DELETE FROM mz_sluice.sink_statistics WHERE sink = $1)
        DELETE FROM mz_sluice.dropped_sink WHERE id = $1`,
       [id],
@@ -230,14 +291,11 @@ function readSink(row: SinkRow, types: ReadonlyMap<number, SqlType>): SinkDefini
     id: row.id,
     name: row.name,
     cluster: row.cluster,
-    relation: row.relation,
-    relationName: row.relationName,
-    columns: row.columns.map(column => readColumn(column, types)),
-    key: row.key?.map(attnum => row.columns.findIndex(column => column.attnum === attnum)),
+    ...readInput(row, types),
+    next: row.next === null ? undefined : readInput(row.next, types),
     keyEnforced: definition.boolean('keyEnforced'),
     envelope: definition.oneOf('envelope', ['upsert', 'debezium']),
     snapshot: definition.boolean('snapshot'),
-    version: row.version,
     target: readKafkaSink(
       {name: row.name, target: definition.get('target')},
       readKafkaConnection(row.connection, row.environmentId),
@@ -246,8 +304,19 @@ function readSink(row: SinkRow, types: ReadonlyMap<number, SqlType>): SinkDefini
   };
 }
 
+function readInput(row: InputRow, types: ReadonlyMap<number, SqlType>): SinkInput {
+  const {relation, relationName, columns, key, version} = row;
+  return {
+    relation,
+    relationName,
+    columns: columns.map(column => readColumn(column, types)),
+    key: key?.map(attnum => columns.findIndex(column => column.attnum === attnum)),
+    version,
+  };
+}
+
 /** A type that has been dropped took the column with it; the sink finds that out when it looks at the relation. */
-function readColumn(column: SinkRow['columns'][number], types: ReadonlyMap<number, SqlType>): SinkColumn {
+function readColumn(column: InputRow['columns'][number], types: ReadonlyMap<number, SqlType>): SinkColumn {
   const {attnum, name, typeOid: oid, typmod, notNull} = column;
   const type: SqlType = types.get(oid) ?? {kind: 'base', oid, name: '???', schema: 'pg_catalog', binary: false};
   return {attnum, name, type, typmod, notNull};

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type {ObjectId, SinkDefinition} from '../catalog/definitions.ts';
+import {SENDS_EVERYTHING} from '../changes/publication.ts';
 import type {ColumnType} from '../changes/stream-listener.ts';
 import {partitionTree} from '../engine/partition-tree.ts';
 import type {Stall} from '../sinks/errors.ts';
@@ -11,6 +12,7 @@ import {
   identityChanged,
   notInLog,
   notPublished,
+  publicationChanged,
   publishedInPart,
   typeChanged,
 } from '../sinks/stalls.ts';
@@ -24,6 +26,8 @@ interface RelationNow {
   readonly published: boolean;
   /** With a row filter or a column list. */
   readonly narrowed: boolean;
+  /** False when the publication lacks a kind of change, or a table of ours. */
+  readonly whole: boolean;
   /** A table of the relation that does not have REPLICA IDENTITY FULL. */
   readonly poor: string | null;
   /** A table that belongs to the relation and whose changes are not in the log. */
@@ -36,11 +40,12 @@ interface RelationNow {
 
 const NOW = `
 SELECT s.sink, n.nspname || '.' || c.relname AS name, coalesce(e.oid = st.publication_entry, false) AS published,
-  coalesce(e.prqual IS NOT NULL OR e.prattrs IS NOT NULL, false) AS narrowed, tables.poor, tables.unlogged, st.column_types AS types,
+  coalesce(e.prqual IS NOT NULL OR e.prattrs IS NOT NULL, false) AS narrowed,
+  coalesce((SELECT ${SENDS_EVERYTHING} FROM pg_publication p WHERE p.pubname = $1), true) AS whole, tables.poor, tables.unlogged, st.column_types AS types,
   (SELECT coalesce(json_object_agg(a.attnum, json_build_object('typeOid', a.atttypid::bigint, 'typmod', a.atttypmod)), '{}')
    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
-FROM unnest($2::text[], $3::oid[]) AS s (sink, relation)
-JOIN mz_sluice.sink_state st ON st.sink = s.sink
+FROM unnest($2::text[], $3::oid[], $4::bigint[]) AS s (sink, relation, version)
+JOIN mz_sluice.sink_relation st ON st.sink = s.sink AND st.version = s.version
 JOIN pg_class c ON c.oid = s.relation JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN (SELECT r.* FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1) AS e ON e.prrelid = c.oid
 CROSS JOIN LATERAL (
@@ -60,20 +65,20 @@ CROSS JOIN LATERAL (
  */
 export class RelationWatch {
   readonly #publication: string;
-  readonly #found = new Map<ObjectId, Stall>();
+  readonly #found = new Map<ObjectId, {readonly version: number; readonly stall: Stall}>();
 
   constructor(publication: string) {
     this.#publication = publication;
   }
 
   /** After the relation was published and before its snapshot: from now on only this very entry of the publication will do, and these types. */
-  async notePublished(client: pg.ClientBase, {id, relation, columns}: SinkDefinition): Promise<void> {
+  async notePublished(client: pg.ClientBase, {id, relation, columns, version}: SinkDefinition): Promise<void> {
     const types = columns.filter(({type}) => canChange(type)).map(({attnum, type}) => [attnum, type] as const);
     await client.query(
-      `UPDATE mz_sluice.sink_state SET publication_entry = r.oid, column_types = $4
+      `UPDATE mz_sluice.sink_relation SET publication_entry = r.oid, column_types = $4
        FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-       WHERE sink = $2 AND publication_entry IS NULL AND p.pubname = $1 AND r.prrelid = $3::oid`,
-      [this.#publication, id, relation, JSON.stringify(Object.fromEntries(types))],
+       WHERE sink = $2 AND version = $5 AND publication_entry IS NULL AND p.pubname = $1 AND r.prrelid = $3::oid`,
+      [this.#publication, id, relation, JSON.stringify(Object.fromEntries(types)), version],
     );
   }
 
@@ -83,6 +88,7 @@ export class RelationWatch {
       this.#publication,
       sinks.map(({id}) => id),
       sinks.map(({relation}) => relation),
+      sinks.map(({version}) => version),
     ]);
     const now = new Map(rows.map(row => [row.sink, row]));
     const rewritten = await watchRewrites(client, sinks);
@@ -90,9 +96,12 @@ export class RelationWatch {
     for (const definition of sinks) {
       const row = now.get(definition.id);
       if (row === undefined) continue;
-      const stall = this.#found.get(definition.id) ?? this.#judge(definition, row) ?? rewritten.get(definition.id);
+      const {id, version} = definition;
+      const before = this.#found.get(id);
+      const known = before?.version === version ? before.stall : undefined;
+      const stall = known ?? this.#judge(definition, row) ?? rewritten.get(id);
       if (stall === undefined) continue;
-      this.#found.set(definition.id, stall);
+      this.#found.set(id, {version, stall});
       stalls.set(definition.id, stall);
     }
     return stalls;
@@ -104,6 +113,7 @@ export class RelationWatch {
 
   #judge({columns}: SinkDefinition, now: RelationNow): Stall | undefined {
     const {name, poor, unlogged} = now;
+    if (!now.whole) return publicationChanged(this.#publication);
     if (!now.published) return notPublished(name, this.#publication);
     if (now.narrowed) return publishedInPart(name, this.#publication);
     if (poor !== null) return identityChanged(poor);

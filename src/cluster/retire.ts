@@ -3,7 +3,9 @@ import {clearClockRecords} from '../changes/clock-record.ts';
 import {withdrawRelation} from '../changes/hand-over.ts';
 import {dropSlot} from '../changes/slot.ts';
 import {dropSpool} from '../changes/snapshot-spool.ts';
-import type {DroppedSink, WorkerCatalog} from '../catalog/worker-catalog.ts';
+import type {ObjectId} from '../catalog/definitions.ts';
+import type {WorkerCatalog} from '../catalog/worker-catalog.ts';
+import {errorCode} from '../engine/connection-errors.ts';
 
 /** Of the cluster's slot and publication, which have the same name. */
 export async function clusterSlot(client: pg.Client, cluster: string): Promise<string> {
@@ -14,21 +16,55 @@ export async function clusterSlot(client: pg.Client, cluster: string): Promise<s
 /** How long one look at a dropped sink waits for transactions on its relation: other sinks wait meanwhile. */
 const PATIENCE_MS = 1000;
 
-/**
- * Restores what a sink needed in the user's tables, unless another sink still needs it. May be repeated, and has to be where the
- * answer is false: then somebody's transaction holds a lock on the relation.
- */
-export async function undoSink(client: pg.Client, slot: string, sink: DroppedSink): Promise<boolean> {
-  await dropSpool(client, sink.id);
+/** What sinks that are gone needed in the user's tables; those that `isBusy` are left for later. May be repeated. */
+export async function undoDropped(
+  client: pg.Client,
+  catalog: WorkerCatalog,
+  cluster: ObjectId,
+  isBusy: (sink: ObjectId) => boolean,
+): Promise<void> {
+  for (const {id, relation} of await catalog.droppedSinks(cluster)) {
+    if (isBusy(id)) continue;
+    await dropSpool(client, id);
+    if (await withdrawUnused(client, cluster, relation)) await catalog.forgetDroppedSink(id);
+  }
+}
+
+/** The same for relations that sinks have gone over from. */
+export async function undoReleased(
+  client: pg.Client,
+  catalog: WorkerCatalog,
+  cluster: ObjectId,
+  isBusy: (relation: number) => boolean,
+): Promise<void> {
+  for (const released of await catalog.releasedRelations(cluster)) {
+    if (isBusy(released.relation)) continue;
+    if (!(await withdrawUnused(client, cluster, released.relation))) continue;
+    await client.query('BEGIN');
+    try {
+      await client.query(`SET LOCAL lock_timeout = '1s'`);
+      await catalog.forgetReleasedRelation(released);
+      await client.query('COMMIT');
+    } catch (error) {
+      await client.query('ROLLBACK');
+      // Somebody's open transaction alters the sink.
+      if (errorCode(error) !== '55P03') throw error;
+    }
+  }
+}
+
+/** False: somebody's transaction holds a lock on the relation, and this has to be repeated. */
+async function withdrawUnused(client: pg.Client, cluster: ObjectId, relation: number): Promise<boolean> {
   const {rows} = await client.query<{here: boolean; anywhere: boolean}>(
-    `SELECT coalesce(bool_or(cluster = $2), false) AS here, count(*) > 0 AS anywhere FROM mz_sluice.sink WHERE relation = $1::oid`,
-    [sink.relation, slot.slice(slot.lastIndexOf('_') + 1)],
+    `SELECT coalesce(bool_or(cluster = $2), false) AS here, count(*) > 0 AS anywhere FROM mz_sluice.sink_version WHERE relation = $1::oid`,
+    [relation, cluster],
   );
   const {here, anywhere} = rows[0];
   if (here) return true;
+  const publication = await clusterSlot(client, cluster);
   const signal = AbortSignal.timeout(PATIENCE_MS);
   try {
-    await withdrawRelation(client, {publication: slot, relation: sink.relation, restoreIdentity: !anywhere, signal});
+    await withdrawRelation(client, {publication, relation, restoreIdentity: !anywhere, signal});
     return true;
   } catch (error) {
     if (error !== signal.reason) throw error;
@@ -51,13 +87,13 @@ export async function retireOrphans(
   catalog: WorkerCatalog,
   running: ReadonlySet<string>,
 ): Promise<void> {
-  const {rows} = await client.query<{cluster: string}>('SELECT DISTINCT cluster FROM mz_sluice.dropped_sink');
+  const {rows} = await client.query<{cluster: string}>(
+    'SELECT cluster FROM mz_sluice.dropped_sink UNION SELECT cluster FROM mz_sluice.released_relation',
+  );
   for (const {cluster} of rows) {
     if (running.has(cluster)) continue;
-    const slot = await clusterSlot(client, cluster);
-    for (const dropped of await catalog.droppedSinks(cluster)) {
-      if (await undoSink(client, slot, dropped)) await catalog.forgetDroppedSink(dropped.id);
-    }
+    await undoDropped(client, catalog, cluster, () => false);
+    await undoReleased(client, catalog, cluster, () => false);
   }
   const slots = await client.query<{slot: string}>(
     `SELECT slot_name AS slot FROM pg_replication_slots

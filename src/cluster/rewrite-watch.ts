@@ -24,8 +24,8 @@ SELECT s.sink, n.nspname || '.' || c.relname AS name, c.relkind = 'p' AS partiti
   st.seen_storage AS seen, jsonb_build_object('file', coalesce(pg_relation_filenode(c.oid), 0)::text, 'columns', (
     SELECT jsonb_object_agg(a.attnum, a.xmin::text) FROM pg_attribute a
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)) AS now
-FROM unnest($1::text[], $2::oid[]) AS s (sink, relation)
-JOIN mz_sluice.sink_state st ON st.sink = s.sink
+FROM unnest($1::text[], $2::oid[], $3::bigint[]) AS s (sink, relation, version)
+JOIN mz_sluice.sink_relation st ON st.sink = s.sink AND st.version = s.version
 JOIN pg_class c ON c.oid = s.relation JOIN pg_namespace n ON n.oid = c.relnamespace`;
 
 /**
@@ -38,19 +38,26 @@ export async function watchRewrites(
   client: pg.ClientBase,
   sinks: readonly SinkDefinition[],
 ): Promise<ReadonlyMap<ObjectId, Stall>> {
-  const {rows} = await client.query<StorageNow>(NOW, [sinks.map(({id}) => id), sinks.map(({relation}) => relation)]);
+  const {rows} = await client.query<StorageNow>(NOW, [
+    sinks.map(({id}) => id),
+    sinks.map(({relation}) => relation),
+    sinks.map(({version}) => version),
+  ]);
   const definitions = new Map(sinks.map(definition => [definition.id, definition]));
   const stalls = new Map<ObjectId, Stall>();
-  const seen: {sink: ObjectId; storage: Storage}[] = [];
+  const seen: {sink: ObjectId; version: number; storage: Storage}[] = [];
   for (const row of rows) {
-    const stall = row.hearing ? undefined : judge(definitions.get(row.sink)!, row);
+    const definition = definitions.get(row.sink)!;
+    const stall = row.hearing ? undefined : judge(definition, row);
     if (stall !== undefined) stalls.set(row.sink, stall);
-    else if (JSON.stringify(row.seen) !== JSON.stringify(row.now)) seen.push({sink: row.sink, storage: row.now});
+    else if (JSON.stringify(row.seen) !== JSON.stringify(row.now)) {
+      seen.push({sink: row.sink, version: definition.version, storage: row.now});
+    }
   }
   if (seen.length > 0) {
     await client.query(
-      `UPDATE mz_sluice.sink_state t SET seen_storage = s.storage
-       FROM jsonb_to_recordset($1::jsonb) AS s (sink text, storage jsonb) WHERE t.sink = s.sink`,
+      `UPDATE mz_sluice.sink_relation t SET seen_storage = s.storage
+       FROM jsonb_to_recordset($1::jsonb) AS s (sink text, version bigint, storage jsonb) WHERE t.sink = s.sink AND t.version = s.version`,
       [JSON.stringify(seen)],
     );
   }

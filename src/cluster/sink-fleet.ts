@@ -8,8 +8,9 @@ import {WorkerCatalog} from '../catalog/worker-catalog.ts';
 import {publishRelation} from '../changes/hand-over.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import {connect} from '../engine/connect.ts';
+import {errorCode} from '../engine/connection-errors.ts';
 import {Connections} from '../engine/connections.ts';
-import {Stall} from '../sinks/errors.ts';
+import {Stall, Transient} from '../sinks/errors.ts';
 import type {SinkIntake} from '../sinks/intake.ts';
 import type {CurrentColumnNames} from '../sinks/shape.ts';
 import {SinkRunner, Torn, type SinkHost, type SinkTuning} from '../sinks/sink-runner.ts';
@@ -18,7 +19,7 @@ import type {Progress, Target, WrittenSoFar} from '../sinks/target.ts';
 import {frontierOf} from '../sinks/target.ts';
 import {ClusterLog} from './cluster-log.ts';
 import {RelationWatch} from './relation-watch.ts';
-import {clusterSlot, retireLog, undoSink} from './retire.ts';
+import {clusterSlot, retireLog, undoDropped, undoReleased} from './retire.ts';
 import {RelationSnapshots} from './relation-snapshots.ts';
 import {createTarget} from './targets.ts';
 
@@ -102,7 +103,12 @@ export class SinkFleet {
     const wanted = new Map(definitions.map(definition => [definition.id, definition]));
     for (const [id, runner] of this.#runners) {
       const definition = wanted.get(id);
-      if (definition !== undefined && sameDefinition(definition, runner.definition)) continue;
+      // One that has just gone over knows better than what was read before.
+      if (definition !== undefined && definition.version < runner.definition.version) continue;
+      if (definition !== undefined && sameDefinition(definition, runner.definition)) {
+        await runner.follow(definition.next);
+        continue;
+      }
       await runner.stop();
       this.#runners.delete(id);
       this.#frontiers.delete(id);
@@ -111,7 +117,7 @@ export class SinkFleet {
         this.#stream?.release(id);
       }
     }
-    await this.#undoDropped();
+    await this.#undo();
     if (wanted.size === 0) {
       await this.#retire();
       return;
@@ -227,12 +233,13 @@ export class SinkFleet {
     await this.#connections.run(client => retireLog(client, this.#slot));
   }
 
-  async #undoDropped(): Promise<void> {
+  /** What sinks that are gone, and relations that sinks have left, needed in PostgreSQL. What is being published just now is left for later. */
+  async #undo(): Promise<void> {
+    const preparing = new Set([...this.#runners.values()].map(runner => runner.preparing));
     await this.#connections.run(async client => {
       const catalog = new WorkerCatalog(client);
-      for (const dropped of await catalog.droppedSinks(this.#options.cluster)) {
-        if (await undoSink(client, this.#slot, dropped)) await catalog.forgetDroppedSink(dropped.id);
-      }
+      await undoDropped(client, catalog, this.#options.cluster, id => this.#runners.has(id));
+      await undoReleased(client, catalog, this.#options.cluster, relation => preparing.has(relation));
     });
   }
 
@@ -271,6 +278,8 @@ export class SinkFleet {
       },
       roomAgain: () => stream.checkRoom(),
       markCommittedOnce: sink => this.#withCatalog(catalog => catalog.markCommittedOnce(sink)),
+      beginCutOver: (sink, version) => this.#withCatalog(catalog => catalog.beginCutOver(sink, version)),
+      finishCutOver: (sink, version) => this.#finishCutOver(sink, version),
       logEnd: () => clusterLog.end(),
       lastStatus: sink => this.#withCatalog(catalog => catalog.lastStatus(sink)),
       report: (sink, status, explanation) =>
@@ -301,6 +310,19 @@ export class SinkFleet {
         hint: 'An older backup was restored: the target has transactions that this PostgreSQL has never seen. Drop the sink, empty the target, and create the sink again.',
       },
     );
+  }
+
+  /** A user's transaction that drops the sink is not waited for. */
+  async #finishCutOver(sink: ObjectId, version: number): Promise<void> {
+    try {
+      await this.#connections.transaction(async client => {
+        await client.query(`SET LOCAL lock_timeout = '1s'`);
+        await new WorkerCatalog(client).finishCutOver(sink, version);
+      });
+    } catch (error) {
+      if (errorCode(error) !== '55P03') throw error;
+      throw new Transient('the sink is being dropped or altered by an open transaction', {cause: error});
+    }
   }
 
   #withCatalog<T>(work: (catalog: WorkerCatalog) => Promise<T>): Promise<T> {

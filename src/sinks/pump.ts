@@ -44,7 +44,10 @@ interface Written {
   readonly filter: SnapshotFilter | undefined;
 }
 
-/** Writes an intake's slices to a target and commits them, one sink's steady state. Ends when stopped or with the first error. */
+/**
+ * Writes an intake's slices to a target and commits them, one sink's steady state. Ends when stopped, with the first error, or where
+ * `endBehind` says.
+ */
 export class SinkPump {
   readonly #options: PumpOptions;
   #stopped = false;
@@ -58,6 +61,7 @@ export class SinkPump {
   #flows = false;
   #seenLsn: Lsn | undefined;
   #progress: Progress;
+  #endLsn: Lsn | undefined;
 
   constructor(options: PumpOptions) {
     this.#options = options;
@@ -73,13 +77,13 @@ export class SinkPump {
 
   async run(): Promise<void> {
     const {intake, target, onDrained} = this.#options;
-    while (!this.#stopped) {
+    while (!this.#stopped && !this.#atEnd()) {
       const slice = intake.queue.shift();
       if (slice !== undefined) {
         await this.#write(slice, target);
         onDrained();
         if (this.#commitDue()) await this.#commit();
-      } else if (this.#commitDue() || this.#idleCommitDue()) {
+      } else if (this.#commitDue() || this.#idleCommitDue() || this.#lastCommitDue()) {
         await this.#commit();
       } else {
         await new Promise<void>(resolve => {
@@ -106,7 +110,26 @@ export class SinkPump {
     this.#flows = intake.hasOpenSlice || intake.receivedLsn !== this.#seenLsn;
     this.#seenLsn = intake.receivedLsn;
     if (this.#wake === undefined) return;
-    if (intake.queue.length > 0 || this.#commitDue() || this.#idleCommitDue()) this.#resume();
+    const due = this.#commitDue() || this.#idleCommitDue() || this.#lastCommitDue() || this.#atEnd();
+    if (intake.queue.length > 0 || due) this.#resume();
+  }
+
+  /** Ends `run` with the first commit at or behind `lsn` that has left the snapshot behind. What is queued then is given up. */
+  endBehind(lsn: Lsn): void {
+    const {filter} = this.#progress;
+    this.#endLsn = filter !== undefined && filter.until > lsn ? filter.until : lsn;
+  }
+
+  /** Nothing is written and not committed, and the target has all that it shall have. */
+  #atEnd(): boolean {
+    return this.#endLsn !== undefined && this.#written === undefined && this.#progress.endLsn >= this.#endLsn;
+  }
+
+  /** Nobody has to wait for the commit of an idle sink that is to end. */
+  #lastCommitDue(): boolean {
+    const {intake} = this.#options;
+    if (this.#endLsn === undefined || intake.hasOpenSlice || intake.queue.length > 0) return false;
+    return (intake.received?.endLsn ?? 0n) >= this.#endLsn;
   }
 
   stop(): void {

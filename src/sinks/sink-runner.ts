@@ -3,7 +3,7 @@ import {abortable} from '../base/abortable.ts';
 import type {Clock} from '../base/clock.ts';
 import {crashPoint} from '../base/crash-point.ts';
 import type {Lsn} from '../base/lsn.ts';
-import type {SinkDefinition, SinkStatus} from '../catalog/definitions.ts';
+import {afterCutOver, type SinkDefinition, type SinkInput, type SinkStatus} from '../catalog/definitions.ts';
 import {Stall} from './errors.ts';
 import {SinkIntake} from './intake.ts';
 import {SinkPump, type CatchUp} from './pump.ts';
@@ -38,6 +38,10 @@ export interface SinkHost {
   prove(sink: string, progress: Progress, clock: bigint | undefined): void;
   roomAgain(): void;
   markCommittedOnce(sink: string): Promise<void>;
+  /** From now on the target may have this version. False: it was, or is being, taken back. */
+  beginCutOver(sink: string, version: number): Promise<boolean>;
+  /** The target has this version. May be repeated. */
+  finishCutOver(sink: string, version: number): Promise<void>;
   /** Where the log ends now. */
   logEnd(): Promise<Lsn>;
   /** What the history says of the sink so far. */
@@ -74,9 +78,22 @@ export class Torn extends Error {
   override readonly name = 'Torn';
 }
 
-/** One sink's life in a worker: open, prove, snapshot, stream; after an error close everything, wait, and begin again. */
+/** What goes on beside a sink that is to go over to another relation. */
+interface Preparation {
+  readonly relation: number;
+  readonly stop: AbortController;
+  readonly done: Promise<void>;
+}
+
+/**
+ * One sink's life in a worker: open, prove, snapshot, stream; after an error close everything, wait, and begin again.
+ *
+ * A sink that ALTER SINK … SET FROM has given another relation goes on until that one is published; then it ends at the next commit and
+ * commits once more, without data, a progress of the new version. Everything that commits behind this progress is the new relation's,
+ * and a start sees by the version which one it has to read. No transaction can be on both sides, because progress is the end of one.
+ */
 export class SinkRunner {
-  readonly definition: SinkDefinition;
+  #definition: SinkDefinition;
   readonly #host: SinkHost;
   readonly #log: Logger;
   readonly #stopping = new AbortController();
@@ -95,11 +112,24 @@ export class SinkRunner {
   /** Asked while the history says `stalled`: true once the sink has got over what stalled it. */
   #hasRecovered: (() => boolean) | undefined;
 
+  #preparation: Preparation | undefined;
+  /** Where the pump ends by itself, the sink goes over to this. */
+  #ending: SinkInput | undefined;
+
   constructor(definition: SinkDefinition, host: SinkHost) {
-    this.definition = definition;
+    this.#definition = definition;
     this.#host = host;
     this.#committedOnce = definition.committedOnce;
     this.#log = host.log.child({sink: definition.id});
+  }
+
+  get definition(): SinkDefinition {
+    return this.#definition;
+  }
+
+  /** The relation that is being published for the sink to go over to. */
+  get preparing(): number | undefined {
+    return this.#preparation?.relation;
   }
 
   get intake(): SinkIntake | undefined {
@@ -121,6 +151,15 @@ export class SinkRunner {
     this.#stopping.abort();
     this.#pump?.stop();
     await this.#done?.catch(() => undefined);
+  }
+
+  /** What the catalog says that the sink shall go over to; undefined = nothing, or nothing any more. */
+  async follow(next: SinkInput | undefined): Promise<void> {
+    if (next?.version === this.#definition.next?.version) return;
+    await this.#stopPreparing();
+    this.#definition = {...this.#definition, next};
+    if (this.#pump !== undefined) await this.#sayPreparing(undefined);
+    this.#startPreparing();
   }
 
   /** Something outside of the sink's own loop has failed it. */
@@ -173,12 +212,12 @@ export class SinkRunner {
   async #namesAreOld(error: unknown): Promise<boolean> {
     const used = this.#names;
     if (used === undefined || !(error instanceof Stall) || !['SL001', 'SL003'].includes(error.code)) return false;
-    const now = await this.#host.columnNames(this.definition).catch(() => used);
+    const now = await this.#host.columnNames(this.#definition).catch(() => used);
     return now.size !== used.size || [...now].some(([attnum, name]) => used.get(attnum) !== name);
   }
 
   async #live(): Promise<void> {
-    const {definition} = this;
+    const definition = this.#definition;
     const host = this.#host;
     this.#names = undefined;
     if (this.#shown === undefined) {
@@ -195,6 +234,10 @@ export class SinkRunner {
     let pumping: Promise<void> | undefined;
     try {
       let progress = await this.#open(target);
+      if (progress.version === definition.next?.version) {
+        await this.#goneOver(definition.next);
+        return;
+      }
       if (progress.snapshot !== undefined) {
         await host.publish(definition, whom => void this.#sayWaiting(whom), this.#stopping.signal);
         crashPoint('sink-published');
@@ -257,11 +300,19 @@ export class SinkRunner {
           target.written().messages === this.#counted.messages;
       }
       pumping = pump.run();
+      this.#startPreparing();
       await Promise.race([pumping, failed]);
+      if (this.#ending !== undefined && !this.#stopped) {
+        await target.commit({...pump.progress, version: this.#ending.version});
+        crashPoint('cut-over-committed');
+        await this.#goneOver(this.#ending);
+      }
     } finally {
       this.#failure = undefined;
       this.#hasRecovered = undefined;
       this.#pump?.stop();
+      await this.#stopPreparing();
+      this.#ending = undefined;
       // No call into the target may be under way when it is closed.
       await pumping?.catch(() => undefined);
       this.#pump = undefined;
@@ -273,9 +324,61 @@ export class SinkRunner {
     }
   }
 
+  #startPreparing(): void {
+    const {next} = this.#definition;
+    const pump = this.#pump;
+    if (next === undefined || pump === undefined || this.#preparation !== undefined) return;
+    const stop = new AbortController();
+    const done = this.#prepare(next, pump, stop.signal).catch((error: unknown) => this.fail(error));
+    this.#preparation = {relation: next.relation, stop, done};
+  }
+
+  async #stopPreparing(): Promise<void> {
+    const preparation = this.#preparation;
+    preparation?.stop.abort();
+    await preparation?.done;
+    if (this.#preparation === preparation) this.#preparation = undefined;
+  }
+
+  /** While the sink goes on writing: every change of the next relation has to be in the log before the point where it goes over. */
+  async #prepare(next: SinkInput, pump: SinkPump, signal: AbortSignal): Promise<void> {
+    const host = this.#host;
+    const definition = afterCutOver(this.#definition, next);
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        await host.publish(definition, whom => void this.#sayPreparing({details: {waiting_for: whom}}), signal);
+        crashPoint('cut-over-published');
+        await host.columnNames(definition);
+        if (!signal.aborted && (await host.beginCutOver(definition.id, next.version))) {
+          const end = await host.logEnd();
+          this.#ending = next;
+          pump.endBehind(end);
+          return;
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#log.warn({err: error, relation: next.relationName}, 'sink cannot go over to its next relation');
+        const {error: message, details} = explain(error);
+        await this.#sayPreparing({error: `cannot go over to ${next.relationName}: ${message}`, details});
+      }
+      await host.clock.sleep(backOffMs(attempt, host.random), signal).catch(() => undefined);
+    }
+  }
+
+  /** The progress in the target has the version of `next`. */
+  async #goneOver(next: SinkInput): Promise<void> {
+    const definition = this.#definition;
+    await this.#host.finishCutOver(definition.id, next.version);
+    crashPoint('cut-over-recorded');
+    this.#log.info({from: definition.relationName, to: next.relationName}, 'sink has gone over to another relation');
+    this.#definition = afterCutOver(definition, next);
+    // What has been said of the preparation is over.
+    this.#shown = undefined;
+  }
+
   /** Fences, reads what the target has, and makes sure that the catalog knows of the target's first progress before any data. */
   async #open(target: Target): Promise<Progress> {
-    const {definition} = this;
+    const definition = this.#definition;
     const host = this.#host;
     let progress = await target.open();
     crashPoint('sink-opened');
@@ -305,13 +408,21 @@ export class SinkRunner {
       this.#committedOnce = true;
       crashPoint('sink-first-commit-recorded');
     }
-    return {...progress, version: definition.version};
+    if (progress.version === definition.version || progress.version === definition.next?.version) return progress;
+    throw new Stall('SL011', `the target has the progress of version ${progress.version} of the sink only`, {
+      hint: `The sink has come to version ${definition.version}, so the target has lost what was written since. Drop the sink, empty the target, and create the sink again.`,
+    });
   }
 
   #newTarget(): Target {
     this.#counted = NOTHING;
     this.#uncommitted = NOTHING;
-    return this.#host.createTarget({...this.definition, committedOnce: this.#committedOnce});
+    const {version, next} = this.#definition;
+    return this.#host.createTarget({
+      ...this.#definition,
+      version: next?.version ?? version,
+      committedOnce: this.#committedOnce,
+    });
   }
 
   #count(target: Target, committed: boolean): void {
@@ -324,7 +435,7 @@ export class SinkRunner {
       bytes: this.#uncommitted.bytes + staged.bytes,
     };
     this.#uncommitted = committed ? NOTHING : open;
-    this.#host.count(this.definition.id, staged, committed ? open : NOTHING);
+    this.#host.count(this.#definition.id, staged, committed ? open : NOTHING);
   }
 
   /** From where nobody can wait: an error fails the sink. */
@@ -335,14 +446,23 @@ export class SinkRunner {
 
   /** One after the other, because not everybody waits for his own. */
   async #report(status: SinkStatus, explanation?: Parameters<SinkHost['report']>[2]): Promise<void> {
-    if (status === 'running' && this.#shown === 'running') return;
+    if (status === 'running' && this.#shown === 'running' && explanation === undefined) return;
     this.#shown = status;
     const before = this.#reporting;
     this.#reporting = (async () => {
       await before?.catch(() => undefined);
-      await this.#host.report(this.definition.id, status, explanation);
+      await this.#host.report(this.#definition.id, status, explanation);
     })();
     await this.#reporting;
+  }
+
+  /** Of a sink that runs meanwhile; undefined = nothing. */
+  async #sayPreparing(explanation: Parameters<SinkHost['report']>[2]): Promise<void> {
+    if (this.#shown !== 'running') return;
+    if (explanation === undefined) this.#shown = undefined;
+    await this.#report('running', explanation).catch((error: unknown) => {
+      this.#log.warn({err: error}, 'status could not be recorded');
+    });
   }
 
   async #sayWaiting(whom: string): Promise<void> {

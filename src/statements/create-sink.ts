@@ -4,7 +4,6 @@ import {
   createSink,
   describeCluster,
   describeConnection,
-  describeRelation,
   type RelationDescription,
   type SqlPart,
 } from '../catalog/commands.ts';
@@ -14,14 +13,11 @@ import {readOptions} from '../sql/options/describe.ts';
 import {SINK_WITH_OPTIONS} from '../sql/options/sink.ts';
 import {probeBrokers, type ProbeResult} from '../targets/kafka/probe.ts';
 import {ask, describe, objectName, singleName} from './ask.ts';
+import {checkSink} from './check-sink.ts';
 import {PROBE_TIMEOUT_MS} from './create-connection.ts';
 import {createSqlParts} from './create-sql.ts';
-import {checkDocNames} from './doc-names.ts';
-import {checkKafkaSink} from './kafka-sink.ts';
 import {reportTaken} from './report-taken.ts';
-import {checkFormats, registriesOf} from './sink-format.ts';
-import {isProvedUnique, keyColumns, keyNotEnforced, keyNotProved, UPSERT_KEY_HINT} from './sink-key.ts';
-import {noticeReplicaIdentity, refuseTypes} from './sink-relation.ts';
+import {noticeReplicaIdentity} from './sink-relation.ts';
 import type {Plan, StatementContext} from './statement.ts';
 
 export function planCreateSink(statement: CreateSink): Plan {
@@ -38,21 +34,7 @@ async function run(sink: CreateSink, context: StatementContext): Promise<void> {
   if (await reportTaken(context, name, sink.ifNotExists)) return;
   const clusterName = sink.cluster && singleName(sink.cluster, 'cluster');
   const cluster = await describe<ClusterDefinition>(context, describeCluster(clusterName), sink.cluster?.at);
-  const {envelope} = sink;
-  if (envelope === undefined) {
-    throw new SqlError('42601', 'ENVELOPE clause is required', {hint: 'Add ENVELOPE UPSERT or ENVELOPE DEBEZIUM.'});
-  }
-  const relation = await describe<RelationDescription>(context, describeRelation(objectName(sink.from)), sink.from.at);
-  const key = checkKey(sink, relation, context);
-  checkHeaders(sink, relation);
-  if (envelope === 'upsert' && key === undefined) {
-    throw new SqlError('42601', 'upsert sinks must specify a key', {hint: UPSERT_KEY_HINT});
-  }
-  const kafka = await checkKafkaSink(sink, relation, key, context);
-  for (const registry of registriesOf(sink)) await requireRegistry(registry, context);
-  await checkDocNames(sink, context);
-  const formats = checkFormats(sink, relation.columns.length);
-  await refuseTypes(relation, context);
+  const {relation, key, envelope, kafka, formats} = await checkSink(sink, context);
 
   const {brokers} = connection.definition;
   const probed = await context.outside(signal =>
@@ -83,41 +65,6 @@ async function kafkaConnection(name: Name, context: StatementContext): Promise<C
   const connection = await describe<ConnectionDescription>(context, describeConnection(objectName(name)), name.at);
   if ((connection.definition.type as string) === 'kafka') return connection;
   throw new SqlError('42809', `${connection.name} is not a KAFKA CONNECTION`, {position: name.at});
-}
-
-async function requireRegistry(name: Name, context: StatementContext): Promise<void> {
-  const connection = await describe<ConnectionDescription>(context, describeConnection(objectName(name)), name.at);
-  if ((connection.definition.type as string) === 'confluent-schema-registry') return;
-  throw new SqlError('42809', `"${connection.name}" is not a schema registry connection`, {position: name.at});
-}
-
-/** Undefined: the sink has none. Says in a NOTICE what NOT ENFORCED lets through. */
-function checkKey(
-  {key, envelope}: CreateSink,
-  {columns, keys}: RelationDescription,
-  context: StatementContext,
-): readonly string[] | undefined {
-  if (key === undefined) return undefined;
-  const names = keyColumns(key, columns);
-  if (envelope === 'upsert' && !isProvedUnique(names, keys)) {
-    if (!key.notEnforced) throw keyNotProved(names, keys, key.columns[0].at);
-    context.notice(keyNotEnforced(names, keys));
-  }
-  return names;
-}
-
-function checkHeaders({headers, envelope}: CreateSink, {columns}: RelationDescription): void {
-  if (headers === undefined) return;
-  const position = headers.at;
-  if (envelope === 'debezium') {
-    throw new SqlError('0A000', 'HEADERS option is not supported with ENVELOPE DEBEZIUM', {position});
-  }
-  const name = headers.parts.join('.');
-  if (!columns.some(column => column.name === name)) {
-    throw new SqlError('42703', `HEADERS column (${name}) is unknown`, {position});
-  }
-  // There is no map type here yet, so no column can have it.
-  throw new SqlError('42804', 'HEADERS column must have type map[text => text] or map[text => bytea]', {position});
 }
 
 function createSql(

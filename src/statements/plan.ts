@@ -9,14 +9,15 @@ import type {LexicalOptions} from '../sql/lexer.ts';
 import {parseStatement} from '../sql/parser.ts';
 import {notYet, refuse} from './ask.ts';
 import {planAlterConnection} from './alter-connection.ts';
+import {planAlterSinkSetFrom} from './alter-sink.ts';
 import {planChangeOwner, planComment, planRename} from './change-object.ts';
 import {planCreateClusterReplica} from './cluster-replicas.ts';
 import {planAlterCluster, planCreateCluster, planSwapCluster} from './clusters.ts';
 import {planCreateConnection} from './create-connection.ts';
 import {planCreateSink} from './create-sink.ts';
 import {planDrop} from './drop.ts';
-import {planAlterDefaultPrivileges, planGrant, planGrantOnSystem} from './grants.ts';
 import {planGrantOnAll} from './grant-on-all.ts';
+import {planAlterDefaultPrivileges, planGrant, planGrantOnSystem} from './grants.ts';
 import {planSchemaOfDatabase, planSwapSchema} from './schemas.ts';
 import {planAlterSecret, planCreateSecret} from './secrets.ts';
 import {planResetVariable, planSetVariable, planShowVariable} from './session-variables.ts';
@@ -60,14 +61,7 @@ function planOf(statement: Statement): Plan | undefined {
     case 'resetVariable':
       return planResetVariable(statement);
     case 'alterSinkSetFrom':
-      return refuse(
-        'ALTER SINK',
-        notYet(
-          'ALTER SINK … SET FROM is',
-          statement.from.at,
-          'Create another sink from the other relation, with a topic of its own, and drop this one.',
-        ),
-      );
+      return planAlterSinkSetFrom(statement);
     case 'alterSinkOptions': {
       const what = statement.action === 'set' ? 'ALTER SINK SET options' : 'ALTER SINK RESET option';
       return refuse('ALTER SINK', notYet(what, statement.options[0]?.at));
@@ -81,14 +75,14 @@ function planOf(statement: Statement): Plan | undefined {
     case 'rename':
       return planRename(statement);
     case 'changeOwner':
-    case 'grantOnAll':
-      return planGrantOnAll(statement);
       return planChangeOwner(statement);
     case 'comment':
       return planComment(statement);
     case 'grant':
     case 'revoke':
       return planGrant(statement);
+    case 'grantOnAll':
+      return planGrantOnAll(statement);
     case 'grantOnSystem':
       return planGrantOnSystem(statement);
     case 'alterDefaultPrivileges':

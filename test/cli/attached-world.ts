@@ -216,7 +216,7 @@ export class AttachedWorld implements AsyncDisposable {
   async lookedAgain(sink: string, table: string): Promise<void> {
     await poll(`a look at ${table}`, LIMIT_MS, async () => {
       const {rowCount} = await this.admin.query(
-        `SELECT FROM mz_sluice.sink_state t JOIN mz_sluice.item i ON i.id = t.sink, pg_class c WHERE i.name = $1 AND c.oid = $2::regclass
+        `SELECT FROM mz_sluice.sink_relation t JOIN mz_sluice.item i ON i.id = t.sink, pg_class c WHERE i.name = $1 AND c.oid = $2::regclass
          AND t.seen_storage ->> 'file' = c.relfilenode::text AND t.seen_storage -> 'columns' = (
            SELECT jsonb_object_agg(a.attnum, a.xmin::text) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)`,
         [sink, table],

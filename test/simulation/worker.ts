@@ -256,6 +256,8 @@ export class SimulatedWorker {
       prove: (id, progress, clock) => stream.prove(id, progress.endLsn, clock),
       roomAgain: () => stream.checkRoom(),
       markCommittedOnce: id => session.ask(() => void postgres.committedOnce.add(id)),
+      beginCutOver: () => Promise.reject(new Error('no sink goes over')),
+      finishCutOver: () => Promise.reject(new Error('no sink goes over')),
       logEnd: () => session.ask(() => postgres.insertLsn),
       lastStatus: id => session.ask(() => statuses.get(id)),
       report: (id, status, explanation) => {

@@ -169,5 +169,83 @@ BEGIN
   PERFORM pg_notify('mz_sluice_catalog', connection_id);
 END
 $$;
+
+-- A sink needs its cluster, its connection, and every relation that it reads or will read; $2 is one that is only now to be read.
+CREATE FUNCTION mz_sluice.renew_sink_anchor(sink_id text, further oid DEFAULT NULL) RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT mz_sluice.replace_anchor(i.anchor, i.schema, ARRAY(
+    SELECT relation FROM mz_sluice.sink_version WHERE sink = i.id
+    UNION
+    SELECT further WHERE further IS NOT NULL
+    UNION
+    SELECT d.refobjid FROM mz_sluice.anchor_dependency d
+    WHERE d.anchor = i.anchor AND d.refobjid IN (SELECT anchor FROM mz_sluice.item UNION ALL SELECT anchor FROM mz_sluice.cluster)))
+  FROM mz_sluice.item i JOIN pg_class a ON a.oid = i.anchor WHERE i.id = sink_id
+$$;
+
+-- ALTER SINK … SET FROM. The worker finds a point of the log for it; until then the sink reads what it has read. Changes that it has
+-- not begun are taken back. False: the sink is that already.
+CREATE FUNCTION mz_internal.alter_sink(sink_id text, relation oid) RETURNS boolean LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  acting oid := mz_sluice.acting_role();
+  item mz_sluice.item;
+  shown record;
+  withdrawn oid[];
+  latest record;
+  new_columns jsonb;
+  new_key smallint[];
+  missing text;
+  new_version bigint;
+  new_create_sql jsonb;
+BEGIN
+  -- The row's lock lets two that alter it at once follow each other.
+  SELECT i.* INTO item FROM mz_sluice.item i JOIN pg_class a ON a.oid = i.anchor WHERE i.id = sink_id AND i.kind = 'sink' FOR UPDATE OF i;
+  IF item.id IS NULL THEN
+    RAISE 'sink with id "%" does not exist', sink_id USING ERRCODE = '42704';
+  END IF;
+  PERFORM mz_sluice.require_owner(acting, item.anchor, 'sink', item.name);
+  PERFORM mz_sluice.check_relation(acting, alter_sink.relation);
+  -- What SHOW CREATE SINK says at this moment.
+  SELECT v.relation, v.key INTO shown FROM mz_sluice.sink_version v WHERE v.sink = sink_id ORDER BY v.version DESC LIMIT 1;
+  WITH gone AS (DELETE FROM mz_sluice.sink_change c WHERE c.sink = sink_id AND NOT c.begun RETURNING c.relation)
+  SELECT coalesce(array_agg(g.relation), '{}') INTO withdrawn FROM gone g;
+  INSERT INTO mz_sluice.released_relation (sink, cluster, relation)
+  SELECT sink_id, s.cluster, w FROM mz_sluice.sink s, unnest(withdrawn) AS w WHERE s.id = sink_id;
+  -- The anchor locks the relation: now its columns stay as they are until the end of the transaction.
+  PERFORM mz_sluice.renew_sink_anchor(sink_id, alter_sink.relation);
+  new_columns := mz_sluice.relation_columns(alter_sink.relation);
+  SELECT array_agg((c ->> 'attnum')::smallint ORDER BY k.n), min(coalesce(a.attname, '?')) FILTER (WHERE c IS NULL) INTO new_key, missing
+  FROM unnest(shown.key) WITH ORDINALITY AS k (attnum, n)
+  LEFT JOIN pg_attribute a ON a.attrelid = shown.relation AND a.attnum = k.attnum AND NOT a.attisdropped
+  LEFT JOIN jsonb_array_elements(new_columns) AS c ON c ->> 'name' = a.attname;
+  IF missing IS NOT NULL THEN
+    RAISE 'column referenced in KEY does not exist: %', missing USING ERRCODE = '42703';
+  END IF;
+  -- What the statement says of the relation and its columns it says of the new one.
+  SELECT jsonb_agg(CASE p.part ->> 'ref'
+      WHEN 'relation' THEN jsonb_build_object('ref', 'relation', 'oid', alter_sink.relation::bigint)
+      WHEN 'column' THEN jsonb_build_object('ref', 'column', 'oid', alter_sink.relation::bigint,
+        'attnum', new_key[array_position(shown.key, (p.part ->> 'attnum')::smallint)])
+      ELSE p.part END ORDER BY p.n) INTO new_create_sql
+  FROM jsonb_array_elements(item.create_sql) WITH ORDINALITY AS p (part, n);
+  SELECT v.relation, v.columns, v.key INTO latest FROM mz_sluice.sink_version v WHERE v.sink = sink_id ORDER BY v.version DESC LIMIT 1;
+  IF latest.relation = alter_sink.relation AND latest.columns = new_columns AND latest.key IS NOT DISTINCT FROM new_key THEN
+    IF withdrawn = '{}' THEN
+      RETURN false;
+    END IF;
+  ELSE
+    -- A number that was given before is never given again: the worker may have noted something under it.
+    SELECT max(r.version) + 1 INTO new_version FROM mz_sluice.sink_relation r WHERE r.sink = sink_id;
+    INSERT INTO mz_sluice.sink_change (sink, version, relation, columns, key)
+    VALUES (sink_id, new_version, alter_sink.relation, new_columns, new_key);
+    INSERT INTO mz_sluice.sink_relation (sink, version) VALUES (sink_id, new_version);
+  END IF;
+  UPDATE mz_sluice.item i SET create_sql = new_create_sql WHERE i.id = sink_id;
+  PERFORM mz_sluice.record_event('alter', 'sink', mz_sluice.event_name(item.id, item.schema, item.name));
+  PERFORM pg_notify('mz_sluice_catalog', sink_id);
+  RETURN true;
+END
+$$;
 `,
 };

@@ -181,6 +181,7 @@ BEGIN
   INSERT INTO mz_sluice.sink (id, cluster, relation, connection, columns, key)
   VALUES (new_id, cluster.id, create_sink.relation, connection.id, columns, key);
   INSERT INTO mz_sluice.sink_state (sink) VALUES (new_id);
+  INSERT INTO mz_sluice.sink_relation (sink, version) VALUES (new_id, 0);
   INSERT INTO mz_sluice.sink_statistics (sink) VALUES (new_id);
   RETURN new_id;
 END

@@ -39,7 +39,7 @@ SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Forgets the objects of these anchors, which are no longer in pg_class. It may run in a user's transaction, which may stay open:
--- so it leaves alone what the worker writes (sink_state, sink_statistics), and the worker clears that when it undoes the sink.
+-- so it leaves alone what the worker writes (sink_state, sink_relation, sink_statistics), and the worker clears that when it undoes the sink.
 CREATE FUNCTION mz_sluice.forget(anchors oid[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM mz_sluice.item WHERE anchor = ANY (anchors))
@@ -48,6 +48,9 @@ BEGIN
   END IF;
   INSERT INTO mz_sluice.dropped_sink (id, cluster, relation)
   SELECT s.id, s.cluster, s.relation FROM mz_sluice.sink s JOIN mz_sluice.item i ON i.id = s.id WHERE i.anchor = ANY (anchors);
+  INSERT INTO mz_sluice.released_relation (sink, cluster, relation)
+  SELECT s.id, s.cluster, c.relation FROM mz_sluice.sink_change c JOIN mz_sluice.sink s ON s.id = c.sink JOIN mz_sluice.item i ON i.id = s.id
+  WHERE i.anchor = ANY (anchors);
   INSERT INTO mz_sluice.sink_status_history (sink, status)
   SELECT i.id, 'dropped' FROM mz_sluice.item i WHERE i.kind = 'sink' AND i.anchor = ANY (anchors);
   PERFORM mz_sluice.record_event('drop', i.kind, mz_sluice.event_name(i.id, i.schema, i.name))

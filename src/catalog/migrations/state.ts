@@ -86,6 +86,33 @@ CREATE INDEX ON mz_sluice.sink (cluster);
 CREATE INDEX ON mz_sluice.sink (relation);
 CREATE INDEX ON mz_sluice.sink (connection);
 
+-- ALTER SINK … SET FROM: what sinks go over to, one version after the other, until the progress in the target says that they have.
+CREATE TABLE mz_sluice.sink_change (
+  sink text REFERENCES mz_sluice.sink ON DELETE CASCADE,
+  version bigint,
+  relation oid NOT NULL,
+  columns jsonb NOT NULL,
+  key smallint[],
+  -- The target may have this version already: it can no longer be taken back.
+  begun boolean NOT NULL DEFAULT false,
+  PRIMARY KEY (sink, version)
+);
+CREATE INDEX ON mz_sluice.sink_change (relation);
+
+-- What sinks read, and will read.
+CREATE VIEW mz_sluice.sink_version AS
+SELECT id AS sink, version, cluster, relation, columns, key FROM mz_sluice.sink
+UNION ALL
+SELECT c.sink, c.version, s.cluster, c.relation, c.columns, c.key FROM mz_sluice.sink_change c JOIN mz_sluice.sink s ON s.id = c.sink;
+
+-- Relations that a sink has left, until the worker has undone what it needed in PostgreSQL.
+CREATE TABLE mz_sluice.released_relation (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  sink text NOT NULL,
+  cluster text NOT NULL,
+  relation oid NOT NULL
+);
+
 -- Sinks that are gone, until the worker has undone what they needed in PostgreSQL (publication, replica identity, spool).
 CREATE TABLE mz_sluice.dropped_sink (
   id text PRIMARY KEY,
@@ -96,21 +123,28 @@ CREATE TABLE mz_sluice.dropped_sink (
 
 CREATE TABLE mz_sluice.sink_state (
   sink text PRIMARY KEY,
-  -- Storage and columns of the relation when they were last seen (rewrite-watch.ts).
-  seen_storage jsonb,
   -- Set before the target's first commit.
   committed_once boolean NOT NULL DEFAULT false,
   -- Lives of workers (lease.owner) of which one has written the target's last progress. A progress of any other was written after the
   -- backup that this database was restored from.
   writers text[] NOT NULL DEFAULT '{}',
-  -- pg_publication_rel.oid of the relation when the sink was published: another one when somebody took it out and put it back.
-  publication_entry oid,
-  -- Enums and composite types of the sink's columns as they were then, by attribute number: {attnum: SqlType}.
-  column_types jsonb,
   -- End LSN and write frontier (the next logical time that is not yet committed) of the target's last progress.
   end_lsn pg_lsn,
   time bigint,
   updated_at timestamptz
+);
+
+-- What a version of a sink knows of its relation.
+CREATE TABLE mz_sluice.sink_relation (
+  sink text,
+  version bigint,
+  -- Storage and columns of the relation when they were last seen (rewrite-watch.ts).
+  seen_storage jsonb,
+  -- pg_publication_rel.oid of the relation when the sink was published: another one when somebody took it out and put it back.
+  publication_entry oid,
+  -- Enums and composite types of the sink's columns as they were then, by attribute number: {attnum: SqlType}.
+  column_types jsonb,
+  PRIMARY KEY (sink, version)
 );
 
 CREATE TABLE mz_sluice.sink_status_history (
