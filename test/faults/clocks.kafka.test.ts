@@ -40,3 +40,26 @@ test(
   },
   3 * LIMIT_MS,
 );
+
+test(
+  'a clock of Sluice that is further ahead than the broker takes: the sink says so, and goes on when it is right',
+  async () => {
+    await using ofSluice = await FalseClock.make();
+    await using world = await OwnWorld.open({
+      tuning: {stallCheckMs: 500},
+      sluiceEnvironment: ofSluice.environment,
+    });
+    await world.write(5);
+    await world.level();
+    const before = await world.written();
+    await ofSluice.set(2 * HOUR_S);
+    await world.write(5);
+    const {details} = await world.stalled('SL103');
+    expect(details?.hints).toEqual([expect.stringContaining('set the clock')]);
+    expect(await world.written()).toEqual(before);
+    await ofSluice.set(0);
+    await world.level();
+    await world.until(({status}) => status === 'running');
+  },
+  2 * LIMIT_MS,
+);

@@ -88,6 +88,13 @@ const PERMANENT: ReadonlyMap<number, Permanent> = new Map([
   [43, SETTING],
   [76, SETTING],
   [
+    32,
+    {
+      code: 'SL103',
+      hint: 'The broker takes no message from so far in the future: set the clock of the machine of Sluice right, or raise message.timestamp.after.max.ms of the topic; the sink tries again every half minute.',
+    },
+  ],
+  [
     50,
     {
       code: 'SL103',
