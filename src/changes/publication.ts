@@ -4,24 +4,28 @@ import {ANNOUNCEMENT_TABLE, ensureAnnouncements} from './announcements.ts';
 
 const PUBLISHED_OPERATIONS = 'insert, update, delete, truncate';
 
-interface PublicationRow {
-  readonly whole: boolean;
-  readonly viaRoot: boolean;
-  readonly generated: string | null;
-  /** Both tables of ours are in it. */
-  readonly ours: boolean;
-}
+/** SQL: whether the publication `p` sends all kinds of changes, whole ones, and both tables of ours. */
+export const SENDS_EVERYTHING = `p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot
+  AND coalesce(to_jsonb(p) ->> 'pubgencols', 's') = 's'
+  AND (SELECT count(*) = 2 FROM pg_publication_rel WHERE prpubid = p.oid AND prrelid IN
+    ('mz_sluice.heartbeat'::regclass, '${ANNOUNCEMENT_TABLE.schema}.${ANNOUNCEMENT_TABLE.name}'::regclass))`;
 
 /**
  * Makes the cluster's publication if it is not there: with the cluster's own heartbeat row and our announcements.
  * Must be called before the slot is made, because a slot that meets changes from before its publication fails for good.
- * Throws 55000 when somebody has changed the publication's options: then changes are missing and nobody knows which.
+ * One that somebody has changed stays as it is while there is a slot, because changes are missing and nobody knows which (`SENDS_EVERYTHING` is
+ * what sinks look at); a new slot gets a new publication.
  */
-export async function ensurePublication(client: pg.ClientBase, name: string): Promise<void> {
+export async function ensurePublication(client: pg.ClientBase, name: string, hasSlot: boolean): Promise<void> {
   await ensureAnnouncements(client);
-  const existing = await readPublication(client, name);
-  if (existing === undefined) await createPublication(client, name);
-  else checkOptions(name, existing);
+  const {rows} = await client.query<{whole: boolean}>(
+    `SELECT ${SENDS_EVERYTHING} AS whole FROM pg_publication p WHERE p.pubname = $1`,
+    [name],
+  );
+  const found = rows.at(0);
+  if (found !== undefined && !found.whole && !hasSlot)
+    await client.query(`DROP PUBLICATION ${pg.escapeIdentifier(name)}`);
+  if (found === undefined || (!found.whole && !hasSlot)) await createPublication(client, name);
 }
 
 async function createPublication(client: pg.ClientBase, name: string): Promise<void> {
@@ -32,25 +36,6 @@ async function createPublication(client: pg.ClientBase, name: string): Promise<v
      FOR TABLE mz_sluice.heartbeat WHERE (slot = ${pg.escapeLiteral(name)}), ${ANNOUNCEMENT_TABLE.schema}.${ANNOUNCEMENT_TABLE.name}
      WITH (${options.join(', ')})`,
   );
-}
-
-async function readPublication(client: pg.ClientBase, name: string): Promise<PublicationRow | undefined> {
-  const {rows} = await client.query<PublicationRow>(
-    `SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AS whole, pubviaroot AS "viaRoot",
-       to_jsonb(p) ->> 'pubgencols' AS generated,
-       (SELECT count(*) = 2 FROM pg_publication_rel WHERE prpubid = p.oid AND prrelid IN
-         ('mz_sluice.heartbeat'::regclass, 'mz_sluice.announcement'::regclass)) AS ours FROM pg_publication p WHERE pubname = $1`,
-    [name],
-  );
-  return rows[0];
-}
-
-function checkOptions(name: string, row: PublicationRow): void {
-  if (row.whole && row.ours && row.viaRoot && (row.generated ?? 's') === 's') return;
-  throw new SqlError('55000', `options of publication "${name}" have been changed`, {
-    detail: 'Changes were not sent since then, and nothing says which.',
-    hint: 'Drop the sinks of the cluster and its publication, then create the sinks again.',
-  });
 }
 
 async function sendsGeneratedColumns(client: pg.ClientBase): Promise<boolean> {

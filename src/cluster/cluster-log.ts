@@ -60,8 +60,8 @@ export class ClusterLog implements ChangeSource {
     const {connections, slot} = options;
     const prepared = await connections.run(async client => {
       const identity = await identifySystem(client);
-      await ensurePublication(client, slot);
       const exists = (await inspectSlot(client, slot)) !== undefined;
+      await ensurePublication(client, slot, exists);
       // What an earlier slot of this name has left says nothing about a new one.
       if (exists) await releaseSlot(client, slot);
       else await clearClockRecords(client, slot);

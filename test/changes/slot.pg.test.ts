@@ -5,7 +5,7 @@ import {PostgresServer} from '../../scripts/postgres/server.ts';
 import {forgetClockRecords, readClockRecords, recordClock} from '../../src/changes/clock-record.ts';
 import {LogicalClock} from '../../src/changes/logical-clock.ts';
 import {beat, Heartbeat} from '../../src/changes/heartbeat.ts';
-import {ensurePublication, isPublished} from '../../src/changes/publication.ts';
+import {ensurePublication, isPublished, SENDS_EVERYTHING} from '../../src/changes/publication.ts';
 import {streamErrorPasses} from '../../src/changes/server-error.ts';
 import {inspectSlot} from '../../src/changes/slot.ts';
 import {identifySystem, isInOurPast, readTimelineHistory} from '../../src/changes/system-identity.ts';
@@ -156,9 +156,9 @@ describe.each([15, 18] as const)('PostgreSQL %i', version => {
     expect(streamErrorPasses(errors[0])).toBe(true);
   });
 
-  test('a publication that somebody has changed is not used', async () => {
+  test('a publication that somebody has changed is not mended while there is a slot', async () => {
     await using world = await World.open({version});
-    await ensurePublication(world.client, world.name);
+    await ensurePublication(world.client, world.name, true);
     await world.client.query('CREATE TABLE t (id int, a int)');
     const relation = await world.oid('t');
     expect(await isPublished(world.client, world.name, relation)).toBe(false);
@@ -173,7 +173,16 @@ describe.each([15, 18] as const)('PostgreSQL %i', version => {
     );
     expect(await codeOf(isPublished(world.client, world.name, relation))).toBe('55000');
     await world.client.query(`ALTER PUBLICATION ${world.name} SET (publish = 'insert')`);
-    expect(await codeOf(ensurePublication(world.client, world.name))).toBe('55000');
+    const sendsEverything = async (hasSlot: boolean) => {
+      await ensurePublication(world.client, world.name, hasSlot);
+      const {rows} = await world.client.query<{whole: boolean}>(
+        `SELECT ${SENDS_EVERYTHING} AS whole FROM pg_publication p WHERE pubname = $1`,
+        [world.name],
+      );
+      return rows[0].whole;
+    };
+    expect(await sendsEverything(true)).toBe(false);
+    expect(await sendsEverything(false)).toBe(true);
   });
 
   if (version === 18) {

@@ -56,7 +56,7 @@ export class World implements AsyncDisposable {
     const {rows} = await client.query<{name: string}>(`SELECT mz_sluice.slot_name('u1') AS name`);
     const world = new World(database, client, rows[0].name);
     await client.query('SET search_path = public, pg_catalog');
-    await ensurePublication(client, world.name);
+    await ensurePublication(client, world.name, false);
     if (options.slot !== false) await createSlot(client, world.name);
     return world;
   }
