@@ -58,6 +58,12 @@ export function publishedInPart(relation: string, publication: string): Stall {
   });
 }
 
+export function publicationChanged(publication: string): Stall {
+  return new Stall('SL006', `publication "${publication}" no longer sends every change`, {
+    hint: 'Somebody has changed its options or tables, and nothing says which changes are missing. Drop all sinks of the cluster, empty their targets, and create the sinks again when mz_internal.mz_sluice_slots does not list the cluster any more.',
+  });
+}
+
 const PARTITION = {
   attach: 'a partition with rows was attached to',
   detach: 'a partition with rows was detached from',

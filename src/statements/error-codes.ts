@@ -160,7 +160,8 @@ export const STALL_ERRORS = {
     remedy: AGAIN,
   },
   SL006: {
-    explanation: 'The relation was taken out of the publication of its cluster, or is published in part.',
+    explanation:
+      'The relation was taken out of the publication of its cluster, or is published in part, or the publication itself was changed.',
     remedy: AGAIN,
   },
   SL007: {
