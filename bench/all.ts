@@ -20,7 +20,7 @@ const PLAN: Readonly<Record<string, Planned>> = {
   'large-transaction': {rows: 3_000_000, runs: 3},
   snapshot: {rows: 2_000_000, runs: 5},
   'many-sinks': {rows: 1_000_000, runs: 5},
-  restart: {rows: 2_500_000, runs: 3},
+  restart: {rows: 3_500_000, runs: 3},
   gateway: {rows: 40_000, runs: 3},
 };
 

@@ -58,6 +58,7 @@ export const gateway: Benchmark = {
       rows: options.rows,
       ...summary(runs),
       runs,
+      cells: cells.map(cell => ({name: cell.name, rows: cell.runs[0].commits, ...summary(cell.runs)})),
       facts: {clients: CLIENTS, scale: SCALE, 'lowest ratio': name, ...Object.fromEntries(cells.flatMap(factsOf))},
     };
   },

@@ -13,7 +13,7 @@ import {writeBacklog, type Backlog} from './workload.ts';
  * target and the start of every process count, and so does all that the processes use from their birth on.
  */
 export const restart: Benchmark = {
-  rows: 2_500_000,
+  rows: 3_500_000,
   runs: 5,
   async run({profileDirectory, ...options}) {
     await using house = await House.open(profileDirectory);

@@ -65,7 +65,7 @@ export function summary(runs: readonly Run[]): Summary {
   return {
     ...figuresOf(runs),
     limit_rows_per_s: median(runs.map(run => run.limit_rows_per_s)),
-    ratio: median(runs.map(run => run.ratio)),
+    ratio: hundredths(median(runs.map(run => run.ratio))),
     peers: Object.fromEntries(
       names.map(name => [name, figuresOf(runs.map(run => run.peers[name]).filter(peer => peer !== undefined))]),
     ),
