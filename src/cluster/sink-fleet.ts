@@ -117,7 +117,7 @@ export class SinkFleet {
         this.#stream?.release(id);
       }
     }
-    await this.#undo();
+    await this.#undo(wanted);
     if (wanted.size === 0) {
       await this.#retire();
       return;
@@ -233,12 +233,15 @@ export class SinkFleet {
     await this.#connections.run(client => retireLog(client, this.#slot));
   }
 
-  /** What sinks that are gone, and relations that sinks have left, needed in PostgreSQL. What is being published just now is left for later. */
-  async #undo(): Promise<void> {
+  /**
+   * What sinks that are gone, and relations that sinks have left, needed in PostgreSQL. What is being published just now is left for later, and
+   * so are sinks that were there when `wanted` was read: they run or are about to, and would leave behind what they make from now on.
+   */
+  async #undo(wanted: ReadonlyMap<ObjectId, SinkDefinition>): Promise<void> {
     const preparing = new Set([...this.#runners.values()].map(runner => runner.preparing));
     await this.#connections.run(async client => {
       const catalog = new WorkerCatalog(client);
-      await undoDropped(client, catalog, this.#options.cluster, id => this.#runners.has(id));
+      await undoDropped(client, catalog, this.#options.cluster, id => wanted.has(id));
       await undoReleased(client, catalog, this.#options.cluster, relation => preparing.has(relation));
     });
   }
