@@ -46,7 +46,10 @@ export class ClientTls {
       handshakeTimeout: HANDSHAKE_MS,
       pauseOnConnect: true,
     });
-    this.#server.on('secureConnection', secure => this.#waiting.get(originOf(secure))?.(secure));
+    this.#server.on('secureConnection', secure => {
+      secure.allowHalfOpen = true;
+      this.#waiting.get(originOf(secure))?.(secure);
+    });
     this.#server.on('tlsClientError', (_, secure) => secure.destroy());
   }
 
@@ -66,6 +69,8 @@ export class ClientTls {
   async handshake(client: net.Socket): Promise<tls.TLSSocket | undefined> {
     const origin = originOf(client);
     try {
+      // Who says that he is done before he has begun would be waited for otherwise.
+      client.allowHalfOpen = false;
       return await new Promise(resolve => {
         this.#waiting.set(origin, resolve);
         client.once('close', () => resolve(undefined));

@@ -259,6 +259,17 @@ describe('encryption', () => {
     await once(connection.socket, 'close');
   });
 
+  test.each([[0x16], [0x16, 3, 1, 2, 0, 1]])(
+    'a handshake that the client ends in its middle ends at once',
+    async (...hello) => {
+      await using connection = await bare();
+      connection.socket.end(Buffer.from(hello));
+      await once(connection.socket, 'close');
+      // Not by the test's own limit.
+      expect(connection.socket.readableEnded).toBe(true);
+    },
+  );
+
   test('older versions of TLS are refused', async () => {
     await using connection = await bare();
     connection.socket.write(SSL);

@@ -5,6 +5,7 @@ import {join, resolve} from 'node:path';
 import pg from 'pg';
 import {poll} from '../../scripts/process/poll.ts';
 import {removeDataDirectory} from '../../src/engine/data-directory.ts';
+import {selfSignedCertificate} from '../setup/certificate.ts';
 import {SluiceCommand, processTree, readProc} from '../secrets/sluice-command.ts';
 import type {Users} from './recordings.ts';
 
@@ -38,8 +39,12 @@ export class FuzzWorld implements AsyncDisposable {
     const root = fs.mkdtempSync(join(tmpdir(), 'sluice-fuzz-'));
     fs.chmodSync(root, 0o711);
     const dataDir = join(root, 'data');
+    const {certificate, key} = selfSignedCertificate(root);
     const sluice = await SluiceCommand.run(
-      ['start', '--data-dir', dataDir, '--listen', '127.0.0.1:0', '--log-level', 'debug'],
+      [
+        ...['start', '--data-dir', dataDir, '--listen', '127.0.0.1:0', '--log-level', 'debug'],
+        ...['--tls-cert', certificate, '--tls-key', key],
+      ],
       {logFile: join(root, 'sluice.log')},
     );
     const {port} = await sluice.ready();

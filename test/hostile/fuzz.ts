@@ -5,13 +5,11 @@ import type {MutatedSession, Recording} from './mutation.ts';
 import {sendMutated} from './mutated-session.ts';
 import {Random} from './random.ts';
 import {record} from './recordings.ts';
+import type {SessionRange} from './smallest-range.ts';
 import {SlowClients} from './slow-clients.ts';
 
-export interface FuzzOptions {
-  readonly sessions: number;
+export interface FuzzOptions extends SessionRange {
   readonly seed: number;
-  /** The first one's number: with `sessions` 1 one of an earlier run is sent again, alone. */
-  readonly first?: number | undefined;
   readonly report?: ((line: string) => void) | undefined;
 }
 
@@ -32,7 +30,7 @@ const WARM_UP = 500;
  * Sends mutated sessions to a gateway of its own while another session lives. Throws when that one or a new one does not work
  * afterwards, when the gateway does not let go of what it held, or when somebody has died; the message names seed and session.
  */
-export async function fuzz({sessions, seed, first = 0, report}: FuzzOptions): Promise<FuzzResult> {
+export async function fuzz({sessions, seed, first, report}: FuzzOptions): Promise<FuzzResult> {
   await using world = await FuzzWorld.open();
   const {port} = world.users;
   const recordings = await record(world.users);
@@ -46,6 +44,12 @@ export async function fuzz({sessions, seed, first = 0, report}: FuzzOptions): Pr
   const before = {...idle, descriptors: idle.descriptors + 1};
 
   const slow = new SlowClients(port, recordings);
+  /** What shows only at the end, and not whose fault it is. */
+  const failed = (what: string, cause?: unknown) =>
+    new Error(
+      `seed ${seed}: ${what}; to find the sessions: npm run fuzz -- --seed ${seed} --first ${first} --sessions ${sessions} --bisect`,
+      {cause},
+    );
   const begun = performance.now();
   let done = 0;
   await atOnce(first, sessions, async index => {
@@ -68,23 +72,25 @@ export async function fuzz({sessions, seed, first = 0, report}: FuzzOptions): Pr
   await slow.end();
 
   const {rows: alive} = await live.query<{pid: number; a: number}>('SELECT pg_backend_pid() AS pid, a FROM mine');
-  if (alive[0].pid !== born[0].pid || alive[0].a !== 1)
-    throw new Error(`seed ${seed}: the live session is another one`);
+  if (alive[0].pid !== born[0].pid || alive[0].a !== 1) throw failed('the live session is another one');
   await live.query('COMMIT');
   const fresh = await world.connectKeeper();
   const {rows: kept} = await fresh
     .query<{answer: number}>('SHOW CLUSTERS; SELECT answer FROM kept')
     .then(results => (results as unknown as {rows: {answer: number}[]}[])[1]);
-  if (kept[0].answer !== 42) throw new Error(`seed ${seed}: a new session reads something else`);
+  if (kept[0].answer !== 42) throw failed('a new session reads something else');
   await fresh.end();
-  const after = await world.expectUsage(before, MEMORY_BYTES);
+  const after = await world.expectUsage(before, MEMORY_BYTES).catch((error: Error) => {
+    throw failed(error.message, error);
+  });
   const complaints = await world.complaints();
-  if (complaints.length > 0) throw new Error(`seed ${seed}:\n${complaints.slice(0, 20).join('\n')}`);
+  if (complaints.length > 0) throw failed(complaints.slice(0, 20).join('\n'));
   await live.end();
   return {sessionsPerSecond: Math.round(sessions / seconds), before, after};
 }
 
 const whole = (recordings: readonly Recording[], index: number): MutatedSession => ({
+  channel: index % 3 === 0 ? 'TLS' : 'plain',
   writes: [Buffer.concat(recordings[index % recordings.length].frames)],
   ending: 'end',
 });

@@ -10,9 +10,14 @@ export interface Recording {
   readonly cost: 'login' | 'session' | 'ours';
 }
 
-/** How a mutated session is sent. `reset`: the client vanishes without a word; `wait`: it listens first. */
+/**
+ * How a mutated session is sent. `reset`: the client vanishes without a word; `wait`: it listens first. Within TLS the writes are encrypted,
+ * and `scrap` is what follows them as it is, where TLS expects a record.
+ */
 export interface MutatedSession {
+  readonly channel: 'plain' | 'TLS' | 'TLS at once';
   readonly writes: readonly Buffer[];
+  readonly scrap?: Buffer | undefined;
   readonly ending: 'end' | 'wait' | 'reset';
 }
 
@@ -48,6 +53,9 @@ const SCRAPS = [
   'x'.repeat(3000),
 ];
 
+/** Of all sessions, in percent: a handshake costs both sides as much as a short session. */
+const WITHIN_TLS = 3;
+
 /**
  * What is spoilt, in percent: how the connection opens, or any part of a session of that cost. A backend takes 1 ms to say no, 4 ms for a
  * short session and 15 ms for one of ours, so the many are those that the gateway alone has to deal with.
@@ -60,8 +68,11 @@ export function mutate(recordings: readonly Recording[], random: Random): Mutate
   const frames = share === 'opening' ? spoilOpening(recordings, random) : spoilAnywhere(share, recordings, random);
   let bytes = Buffer.concat(frames);
   if (random.chance(15)) bytes = bytes.subarray(0, random.below(bytes.length + 1));
+  const encrypted = random.chance(WITHIN_TLS);
   return {
+    channel: !encrypted ? 'plain' : random.chance(70) ? 'TLS' : 'TLS at once',
     writes: random.chance(60) ? [bytes] : pieces(bytes, random),
+    scrap: encrypted && random.chance(20) ? random.bytes(1 + random.below(60)) : undefined,
     ending: random.chance(85) ? 'end' : random.chance(50) ? 'wait' : 'reset',
   };
 }

@@ -82,6 +82,8 @@ export async function record(users: Users): Promise<Recording[]> {
   const login = [
     [cancel],
     [asks(REQUEST_CODE.tls), await clientHello()],
+    [await clientHello()],
+    [asks(REQUEST_CODE.gss), asks(REQUEST_CODE.tls), startup],
     opening(0x20000),
     opening(0x30000, options),
     opening(0x30000, ['user', 'mz_system']),
@@ -90,7 +92,7 @@ export async function record(users: Users): Promise<Recording[]> {
   ];
   const session = [
     [newer, Q('SELECT 1'), X],
-    [asks(REQUEST_CODE.tls), asks(REQUEST_CODE.gss), startup, Q('SELECT 1'), X],
+    [asks(REQUEST_CODE.gss), startup, Q('SELECT 1'), X],
     opening(0x30000, ...many),
     opening(0x30000, ['replication', 'off']),
   ];
