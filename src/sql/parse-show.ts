@@ -48,6 +48,8 @@ const SHOWABLE: Record<ShowableKind, string> = {
   type: 'TYPE',
 };
 
+/** ON is followed by a kind of object instead of an object. */
+export const isOfKind = (list: ListedKind): boolean => LISTS[list].on === 'kind';
 export const listKeywords = (list: ListedKind): string => LISTS[list].keywords;
 export const showableKeywords = (object: ShowableKind): string => SHOWABLE[object];
 
@@ -84,7 +86,9 @@ function parseList(tokens: TokenStream, list: ListedKind, syntax: ListSyntax): S
   if (syntax.from && !tokens.sees('IN CLUSTER') && (tokens.take('FROM') || tokens.take('IN'))) {
     from = tokens.name(list === 'columns' ? 'relation name' : 'schema name');
   }
-  if (syntax.on !== undefined && tokens.take('ON')) {
+  // SHOW TABLES takes both: the tables that a source has in a schema.
+  const takesOn = syntax.on !== undefined && (from === undefined || list === 'tables');
+  if (takesOn && tokens.take('ON')) {
     on = syntax.on === 'kind' ? parseKind(tokens) : tokens.name(`${syntax.on} name`);
   }
   if (syntax.cluster === true && tokens.take('IN CLUSTER')) cluster = tokens.name('cluster name');
@@ -94,13 +98,27 @@ function parseList(tokens: TokenStream, list: ListedKind, syntax: ListSyntax): S
   return {kind: 'showList', list, from, on, cluster, role, filter};
 }
 
-/** A kind of object in one or two words, as one name: `materialized view`. */
+/** What has privileges. */
+const KINDS = [
+  'CLUSTER',
+  'CONNECTION',
+  'DATABASE',
+  'FUNCTION',
+  'MATERIALIZED VIEW',
+  'SCHEMA',
+  'SECRET',
+  'SEQUENCE',
+  'SOURCE',
+  'SYSTEM',
+  'TABLE',
+  'TYPE',
+  'VIEW',
+];
+
+/** A kind of object in one or two words, singular or plural, as one name in the singular: `materialized view`. */
 function parseKind(tokens: TokenStream): Name {
   const at = tokens.position;
-  if (tokens.kind !== 'word') return tokens.name('kind of object');
-  const words: string[] = [];
-  for (; tokens.word() !== '' && !['for', 'like', 'where'].includes(tokens.word()); tokens.skip())
-    words.push(tokens.word());
-  if (words.length === 0) throw tokens.unexpected('kind of object');
-  return {parts: [words.join(' ')], at};
+  const kind = KINDS.find(words => tokens.take(`${words}S`) || tokens.take(words));
+  if (kind === undefined) throw tokens.unexpected(`one of ${KINDS.join(' or ')}`);
+  return {parts: [kind.toLowerCase()], at};
 }

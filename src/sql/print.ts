@@ -17,7 +17,7 @@ import type {
 import {CONNECTION_TYPES} from './options/connection.ts';
 import {kindKeywords} from './parse-objects.ts';
 import {pluralKeywords} from './parse-privileges.ts';
-import {listKeywords, showableKeywords} from './parse-show.ts';
+import {isOfKind, listKeywords, showableKeywords} from './parse-show.ts';
 import {quoteName, quoteText} from './quote.ts';
 
 /** A statement's canonical text in pieces: fixed text, a name that somebody may want to complete, a constant that REDACTED hides. */
@@ -313,7 +313,8 @@ const printRoles = (roles: readonly Role[]): string => roles.map(printRole).join
 function printShowList(statement: ShowList): Piece[] {
   const pieces: Piece[] = [`SHOW ${listKeywords(statement.list)}`];
   if (statement.from) pieces.push(' FROM ', {name: statement.from});
-  if (statement.on) pieces.push(' ON ', {name: statement.on});
+  if (statement.on)
+    pieces.push(' ON ', isOfKind(statement.list) ? statement.on.parts[0].toUpperCase() : {name: statement.on});
   if (statement.cluster) pieces.push(' IN CLUSTER ', {name: statement.cluster});
   if (statement.role !== undefined) pieces.push(` FOR ${quoteName(statement.role)}`);
   if (statement.filter?.kind === 'like') pieces.push(' LIKE ', {value: quoteText(statement.filter.pattern)});

@@ -56,12 +56,13 @@ const TARGETS: Record<
   // The others of the server are not Sluice's.
   database: (_, context) =>
     on('DATABASE', 'SELECT pg_catalog.quote_ident(pg_catalog.current_database()) AS name', context),
-  type: (schemas, context) =>
-    schemas.length > 0
-      ? on('TYPE', `${USER_TYPES} AND n.oid = ANY ($1::text[]::pg_catalog.regnamespace[]::oid[])`, context, [
-          textArray(schemas.map(quoteName)),
-        ])
-      : on('TYPE', USER_TYPES, context),
+  type: async (schemas, context) => {
+    if (schemas.length === 0) return on('TYPE', USER_TYPES, context);
+    const values = [textArray(schemas.map(quoteName))];
+    // On its own, because a condition that PostgreSQL need not look at finds no missing schema.
+    await context.query('SELECT $1::text[]::pg_catalog.regnamespace[]', values);
+    return on('TYPE', `${USER_TYPES} AND n.oid = ANY ($1::text[]::pg_catalog.regnamespace[]::oid[])`, context, values);
+  },
 };
 
 async function on(

@@ -1,8 +1,9 @@
 import {SqlError} from '../base/sql-error.ts';
 import type {ListedKind, Name, ShowList} from '../sql/ast.ts';
+import {printName} from '../sql/print.ts';
 import {quoteName, quoteText} from '../sql/quote.ts';
-import {dotted, refuse, singleName} from './ask.ts';
-import {defaultPrivileges, privileges} from './show-privileges.ts';
+import {dotted, notYet, refuse, singleName} from './ask.ts';
+import {defaultPrivileges, privileges, roleOid} from './show-privileges.ts';
 import type {Plan} from './statement.ts';
 
 /** SHOW lists are queries over the catalog, sorted by their columns, left to right. */
@@ -71,7 +72,7 @@ const LISTS: Record<ListedKind, (statement: ShowList) => List> = {
       'FROM mz_catalog.mz_cluster_replicas o JOIN mz_catalog.mz_clusters c ON c.id = o.cluster_id',
   }),
   objects: statement => inSchema(statement, 'mz_objects', ['type'], 'o.type', 'o.type', NO_ARRAY_TYPES),
-  tables: statement => inSchema(statement, 'mz_tables', [], `'table'`),
+  tables: statement => inSchema(refuseSource(statement), 'mz_tables', [], `'table'`),
   views: statement => inSchema(statement, 'mz_views', [], `'view'`),
   secrets: statement => inSchema(statement, 'mz_secrets', [], `'secret'`),
   connections: statement => inSchema(statement, 'mz_connections', ['type'], `'connection'`, 'o.type'),
@@ -98,7 +99,7 @@ const LISTS: Record<ListedKind, (statement: ShowList) => List> = {
     from:
       `SELECT a.attname::text AS name, NOT a.attnotnull AS nullable, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, ` +
       `COALESCE(pg_catalog.col_description(a.attrelid, a.attnum), '') AS comment, a.attnum FROM pg_catalog.pg_attribute a ` +
-      `WHERE a.attrelid = ${relationOid(from!)} AND a.attnum > 0 AND NOT a.attisdropped`,
+      `WHERE a.attrelid = ${relationOid(from!, 'columns')} AND a.attnum > 0 AND NOT a.attisdropped`,
     order: 'attnum',
   }),
   roleMembership: ({role}) => ({
@@ -107,11 +108,11 @@ const LISTS: Record<ListedKind, (statement: ShowList) => List> = {
       `SELECT r.rolname::text AS role, m.rolname::text AS member, g.rolname::text AS grantor FROM pg_catalog.pg_auth_members o ` +
       `JOIN pg_catalog.pg_roles r ON r.oid = o.roleid JOIN pg_catalog.pg_roles m ON m.oid = o.member ` +
       `LEFT JOIN pg_catalog.pg_roles g ON g.oid = o.grantor` +
-      (role === undefined ? '' : ` WHERE m.rolname = ${quoteText(role)}`),
+      (role === undefined ? '' : ` WHERE o.member = ${roleOid(role)}`),
   }),
-  sources: () => nothing(['name', 'type', 'cluster', 'comment']),
-  subsources: () => nothing(['name', 'type']),
-  networkPolicies: () => nothing(['name', 'rules', 'comment']),
+  sources: statement => nothing(['name', 'type', 'cluster', 'comment'], statement),
+  subsources: statement => nothing(['name', 'type'], statement),
+  networkPolicies: statement => nothing(['name', 'rules', 'comment'], statement),
   privileges,
   defaultPrivileges,
 };
@@ -139,12 +140,12 @@ function inSchema(
     columns: ['name', ...more, 'comment'],
     from:
       `SELECT o.name${moreSql && `, ${moreSql}`}, ${comment(commentType)} AS comment FROM mz_catalog.${view} o ` +
-      `JOIN mz_catalog.mz_schemas s ON s.id = o.schema_id WHERE s.oid = ${schemaOid(from)}${condition}${inCluster}${inDatabaseOf(from)}`,
+      `JOIN mz_catalog.mz_schemas s ON s.id = o.schema_id WHERE s.oid = ${schemaOid(from)}${condition}${inCluster}${requireCluster(cluster)}${inDatabaseOf(from)}`,
   };
 }
 
 function showIndexes({from, on, cluster}: ShowList): List {
-  const relation = on ? ` AND i.indrelid = ${relationOid(on)}` : ` AND c.relnamespace = ${schemaOid(from)}`;
+  const relation = on ? ` AND i.indrelid = ${relationOid(on, 'indexes')}` : ` AND c.relnamespace = ${schemaOid(from)}`;
   return {
     columns: ['name', 'on', 'cluster', 'key', 'comment'],
     from:
@@ -152,14 +153,26 @@ function showIndexes({from, on, cluster}: ShowList): List {
       `ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, n, false) FROM generate_series(1, i.indnkeyatts) AS n) AS key, ` +
       `COALESCE(pg_catalog.obj_description(c.oid, 'pg_class'), '') AS comment FROM pg_catalog.pg_index i ` +
       `JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_class r ON r.oid = i.indrelid WHERE true` +
-      `${relation}${cluster ? ' AND false' : ''}${inDatabaseOf(from)}`,
+      `${relation}${cluster ? ' AND i.indexrelid = 0' : ''}${requireCluster(cluster)}${inDatabaseOf(from)}`,
   };
 }
 
-const nothing = (columns: readonly string[]): List => ({
-  columns,
-  from: `SELECT ${columns.map(column => `NULL::text AS ${quoteName(column)}`).join(', ')} WHERE false`,
-});
+/** No rows, but a schema that is named has to be there. */
+function nothing(columns: readonly string[], statement: ShowList): List {
+  const {from, cluster} = refuseSource(statement);
+  return {
+    columns,
+    from:
+      `SELECT ${columns.map(column => `n::text AS ${quoteName(column)}`).join(', ')} ` +
+      `FROM pg_catalog.generate_series(1, 0) AS n WHERE ${schemaOid(from)} IS DISTINCT FROM 0${requireCluster(cluster)}${inDatabaseOf(from)}`,
+  };
+}
+
+/** ON names a source, and there is none. */
+function refuseSource(statement: ShowList): ShowList {
+  if (statement.on !== undefined) throw notYet('sources are', statement.on.at);
+  return statement;
+}
 
 /** The first schema of the path that exists, or the one that is named: then 3F000 if it does not exist. */
 function schemaOid(from: Name | undefined): string {
@@ -171,16 +184,18 @@ function schemaOid(from: Name | undefined): string {
   return `${quoteText(quoteName(from.parts.at(-1)!))}::pg_catalog.regnamespace::oid`;
 }
 
-/** Of objects of ours it says what they are, instead of that there is no such relation. */
-function relationOid(name: Name): string {
-  const quoted = quoteText(name.parts.map(quoteName).join('.'));
+/** Of objects that have none of these it says what they are, instead of that there is no such relation. */
+function relationOid(name: Name, wanted: 'columns' | 'indexes'): string {
+  const quoted = quoteText(printName(name));
   const schema = name.parts.length > 1 ? `s.name = ${quoteText(name.parts.at(-2)!)}` : IN_PATH;
   const wrong =
-    `(SELECT mz_internal.raise_error('42809', pg_catalog.format('%s is a %s and so does not have columns', o.name, o.type), NULL, NULL)::text::oid ` +
+    `(SELECT mz_internal.raise_error('42809', pg_catalog.format('%s is %s %s and so does not have ${wanted}', ` +
+    `o.name, CASE o.type WHEN 'index' THEN 'an' ELSE 'a' END, o.type), NULL, NULL)::text::oid ` +
     `FROM mz_catalog.mz_objects o JOIN mz_catalog.mz_schemas s ON s.id = o.schema_id ` +
-    `WHERE o.name = ${quoteText(name.parts.at(-1)!)} AND o.type IN ('connection', 'secret', 'sink') AND ${schema} LIMIT 1)`;
+    `WHERE o.name = ${quoteText(name.parts.at(-1)!)} AND o.type IN ('connection', 'secret', 'sink', 'index') AND ${schema} LIMIT 1)`;
   const missing = `mz_internal.raise_error('42P01', ${quoteText(`relation "${dotted(name)}" does not exist`)}, NULL, NULL)::text::oid`;
-  return `COALESCE(pg_catalog.to_regclass(${quoted})::oid, ${wrong}, ${missing})`;
+  const found = `(SELECT c.oid FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass(${quoted}) AND c.relkind NOT IN ('i', 'I'))`;
+  return `COALESCE(${found}, ${wrong}, ${missing})`;
 }
 
 const IN_PATH = 's.name = ANY (pg_catalog.current_schemas(true)::text[])';
@@ -188,6 +203,8 @@ const IN_PATH = 's.name = ANY (pg_catalog.current_schemas(true)::text[])';
 const inDatabaseOf = (from: Name | undefined): string => (from?.parts.length === 2 ? inDatabase(from.parts[0]) : '');
 
 /** An error where the name is another database's. */
-const inDatabase = (name: string): string =>
-  ` AND CASE WHEN pg_catalog.current_database() = ${quoteText(name)} THEN true ELSE ` +
-  `mz_internal.raise_error('0A000', 'cross-database references are not implemented', NULL, NULL)::text IS NULL END`;
+const inDatabase = (name: string): string => ` AND mz_internal.require_database(${quoteText(name)})`;
+
+/** 42704 where there is no such cluster. */
+const requireCluster = (name: Name | undefined): string =>
+  name === undefined ? '' : ` AND mz_internal.require_cluster(${quoteText(singleName(name, 'cluster'))})`;

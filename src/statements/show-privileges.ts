@@ -1,5 +1,5 @@
 import type {ShowList} from '../sql/ast.ts';
-import {quoteText} from '../sql/quote.ts';
+import {quoteName, quoteText} from '../sql/quote.ts';
 
 export function privileges({on, role}: ShowList): {readonly columns: readonly string[]; readonly from: string} {
   return {
@@ -27,17 +27,12 @@ export function defaultPrivileges({on, role}: ShowList): {readonly columns: read
   };
 }
 
-/** `TABLE`, `TABLES`, `MATERIALIZED VIEW`. */
-function ofKind(kind: string | undefined, column: string): string {
-  if (kind === undefined) return '';
-  const singular = kind
-    .toLowerCase()
-    .replaceAll(' ', '-')
-    .replace(/ies$/, 'y')
-    .replace(/(?<!s)s$/, '');
-  return ` AND ${column} = ${quoteText(singular)}`;
-}
+const ofKind = (kind: string | undefined, column: string): string =>
+  kind === undefined ? '' : ` AND ${column} = ${quoteText(kind.replaceAll(' ', '-'))}`;
 
 /** What the role has itself, through membership, or as everybody has. */
 const reaches = (role: string | undefined, oid: string): string =>
-  role === undefined ? '' : ` AND (${oid} IS NULL OR pg_catalog.pg_has_role(${quoteText(role)}, ${oid}, 'USAGE'))`;
+  role === undefined ? '' : ` AND (${oid} IS NULL OR pg_catalog.pg_has_role(${roleOid(role)}, ${oid}, 'USAGE'))`;
+
+/** 42704 where there is no such role, also if no row asks for it. */
+export const roleOid = (role: string): string => `${quoteText(quoteName(role))}::pg_catalog.regrole::oid`;

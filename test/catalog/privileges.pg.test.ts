@@ -203,6 +203,8 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
       drop_cluster: [[dropCluster('quickstart', {ifExists: false, cascade: true}), '42501']],
       // As in Materialize and for PostgreSQL's own definitions, everybody may read them.
       show_create: [[showCreate('sink', ['s', 'z'], false), undefined]],
+      require_cluster: [[{text: "SELECT mz_internal.require_cluster('quickstart')", values: []}, undefined]],
+      require_database: [[{text: "SELECT mz_internal.require_database('elsewhere')", values: []}, '0A000']],
       relation_sql: [[{text: "SELECT mz_internal.relation_sql('s.t'::regclass, false)", values: []}, undefined]],
       type_sql: [[{text: "SELECT mz_internal.type_sql('s.t'::regtype, true)", values: []}, undefined]],
       show_create_cluster: [[showCreateCluster('quickstart'), undefined]],

@@ -245,6 +245,16 @@ const SHOWABLE: readonly ShowableKind[] = [
   'type',
 ];
 
+/** Only SHOW TABLES has both. */
+function fromOrOn(list: ListedKind): {from: Arbitrary<Name | undefined>; on: Arbitrary<Name | undefined>} {
+  const none = fc.constant(undefined);
+  const from = list === 'columns' ? name() : CLAUSES[list].includes('from') ? maybe(name(2)) : none;
+  if (!CLAUSES[list].includes('on')) return {from, on: none};
+  if (list === 'tables') return {from, on: maybe(name(1))};
+  const kinds = fc.constantFrom('cluster', 'materialized view').map(parts => ({parts: [parts], at: 0}));
+  return {from: none, on: list.endsWith('rivileges') ? maybe(kinds) : maybe(name(1))};
+}
+
 const grantOnAll = (
   object: Arbitrary<GrantOnAll['object']>,
   schemas: Arbitrary<Name[]>,
@@ -371,8 +381,7 @@ export const statement: Arbitrary<Statement> = fc.oneof(
     fc.record({
       kind: kind('showList'),
       list: fc.constant(list),
-      from: list === 'columns' ? name() : CLAUSES[list].includes('from') ? maybe(name(2)) : fc.constant(undefined),
-      on: CLAUSES[list].includes('on') ? maybe(name(1)) : fc.constant(undefined),
+      ...fromOrOn(list),
       cluster: CLAUSES[list].includes('cluster') ? maybe(name(1)) : fc.constant(undefined),
       role: CLAUSES[list].includes('role') ? maybe(word) : fc.constant(undefined),
       filter: maybe(

@@ -21,6 +21,20 @@ BEGIN
 END
 $$;
 
+-- For SHOW: conditions on no row, which PostgreSQL looks at once and first because they are not volatile.
+CREATE FUNCTION mz_internal.require_cluster(name text) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT true FROM mz_sluice.find_cluster(name)
+$$;
+CREATE FUNCTION mz_internal.require_database(name text) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF name <> current_database() THEN
+    RAISE 'cross-database references are not implemented: "%"', name USING ERRCODE = '0A000';
+  END IF;
+  RETURN true;
+END
+$$;
+
 CREATE FUNCTION mz_sluice.require_create_on(acting oid, cluster mz_sluice.cluster) RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
