@@ -99,6 +99,8 @@ export function producerConfig({connection, ids, compression, batchBytes, timeou
     // The bound of memory: the one in kB counts values only.
     'queue.buffering.max.messages': 100_000,
     'queue.buffering.max.kbytes': 65_536,
+    // Failures abort the transaction by themselves. Reports of what succeeded would only be thrown away, by one more thread.
+    'delivery.report.only.error': true,
   };
 }
 
