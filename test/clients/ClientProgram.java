@@ -10,6 +10,8 @@ import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Properties;
+import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.postgresql.PGConnection;
 import org.postgresql.util.PSQLException;
 import org.postgresql.util.ServerErrorMessage;
@@ -32,6 +34,7 @@ public class ClientProgram {
     check("copies in and out", ClientProgram::copy);
     check("sees every field of an error", ClientProgram::errors);
     check("cancels", ClientProgram::cancel);
+    check("cancels a statement of ours", ClientProgram::cancelOurs);
     check("hears notifications", ClientProgram::notifications);
     check("reads metadata", ClientProgram::metadata);
     check("reads a large result in portions", ClientProgram::portions);
@@ -194,6 +197,52 @@ public class ClientProgram {
         same(error.getSQLState(), "57014");
       }
       canceller.join();
+    }
+  }
+
+  static void cancelOurs() throws Exception {
+    try (Connection other = connect(env("PGPORT"), env("PGPASSWORD"), ""); Statement waiting = other.createStatement()) {
+      String pid = String.valueOf(other.unwrap(PGConnection.class).getBackendPID());
+      String waits = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory' AND pid = " + pid;
+      same(stateOfWaiting(waiting, () -> {
+        if (column(waits).isEmpty()) return false;
+        waiting.cancel();
+        return true;
+      }), "57014");
+      waiting.setQueryTimeout(1);
+      same(stateOfWaiting(waiting, () -> true), "57014");
+      waiting.setQueryTimeout(0);
+      try (ResultSet rows = waiting.executeQuery("SHOW CONNECTIONS FROM public LIKE 'hole'")) {
+        expect(rows.next(), "the connection is gone");
+      }
+    }
+  }
+
+  /**
+   * The state that a statement of ours ends with, which waits for a broker. On a machine so busy that the broker is given up first (after ten
+   * seconds), it is run again.
+   */
+  static String stateOfWaiting(Statement waiting, Callable<Boolean> cancel) throws Exception {
+    while (true) {
+      AtomicBoolean ended = new AtomicBoolean();
+      Thread canceller = new Thread(() -> {
+        try {
+          while (!ended.get() && !cancel.call()) Thread.sleep(20);
+        } catch (Exception error) {
+          throw new RuntimeException(error);
+        }
+      });
+      canceller.start();
+      String state;
+      try {
+        waiting.execute("VALIDATE CONNECTION public.hole");
+        state = "00000";
+      } catch (SQLException error) {
+        state = error.getSQLState();
+      }
+      ended.set(true);
+      canceller.join();
+      if (!"58000".equals(state)) return state;
     }
   }
 

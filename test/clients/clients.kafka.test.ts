@@ -6,6 +6,7 @@ import postgres from 'postgres';
 import {afterAll, beforeAll, describe, expect, test, vi} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {kafkaAddress} from '../setup/kafka.ts';
+import {BlackHole} from './black-hole.ts';
 import {ClientWorld} from './client-world.ts';
 import {run, runJavaProgram, runPythonProgram, type Findings} from './programs.ts';
 
@@ -13,10 +14,51 @@ import {run, runJavaProgram, runPythonProgram, type Findings} from './programs.t
 vi.setConfig({testTimeout: 300_000, hookTimeout: 300_000});
 
 let world: ClientWorld;
+let hole: BlackHole;
+let watcher: pg.Client;
 beforeAll(async () => {
+  hole = await BlackHole.open();
   world = await ClientWorld.start();
+  watcher = new pg.Client({connectionString: world.url});
+  await watcher.connect();
+  await watcher.query(`CREATE CONNECTION public.hole TO KAFKA
+    (BROKER '${hole.address}', SECURITY PROTOCOL 'PLAINTEXT') WITH (VALIDATE = false)`);
 });
-afterAll(async () => await world[Symbol.asyncDispose]());
+afterAll(async () => {
+  await watcher.end();
+  await world[Symbol.asyncDispose]();
+  await hole[Symbol.asyncDispose]();
+});
+
+/** A statement of ours that waits until the broker is given up, which is after ten seconds. */
+const WAITING = 'VALIDATE CONNECTION public.hole';
+
+/**
+ * Runs it, cancels it as soon as it waits, and gives the SQLSTATE that it ends with. On a machine so busy that the broker is given up before
+ * that, it is run again.
+ */
+async function cancelled(
+  applicationName: string,
+  start: () => Promise<unknown>,
+  cancel: () => unknown,
+): Promise<string | undefined> {
+  for (;;) {
+    let ended = false;
+    const outcome = start()
+      .then(
+        () => undefined,
+        (error: unknown) => (error as {code?: string}).code,
+      )
+      .finally(() => (ended = true));
+    await poll('the wait for the broker', 60_000, async () => {
+      const waits = "SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'advisory'";
+      return ended || (await watcher.query(waits, [applicationName])).rowCount === 1;
+    });
+    if (!ended) await cancel();
+    const code = await outcome;
+    if (code !== '58000') return code;
+  }
+}
 
 const CONNECTION = `CREATE CONNECTION kafka TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`;
 const SINK =
@@ -42,6 +84,7 @@ const CHECKS = [
   'copies in and out',
   'sees every field of an error',
   'cancels',
+  'cancels a statement of ours',
   'hears notifications',
   'reads metadata',
   'reads a large result in portions',
@@ -130,6 +173,22 @@ describe('node pg', () => {
     await client.query('SELECT pg_cancel_backend($1)', [pid]);
     await end;
     await sleeping.end();
+  });
+
+  test.each(['cancelled by another session', 'ended by statement_timeout'])('a statement of ours is %s', async how => {
+    const waiting = new pg.Client({connectionString: world.url, application_name: 'pg waits'});
+    await waiting.connect();
+    const {rows} = await waiting.query<{pid: number}>('SELECT pg_backend_pid() AS pid');
+    if (how.startsWith('ended')) await waiting.query("SET statement_timeout = '500ms'");
+    const code = await cancelled(
+      'pg waits',
+      () => waiting.query(WAITING),
+      () => how.startsWith('ended') || client.query('SELECT pg_cancel_backend($1)', [rows[0].pid]),
+    );
+    expect(code).toBe('57014');
+    expect((await waiting.query({name: 'one', text: 'SELECT 1 AS one'})).rows).toEqual([{one: 1}]);
+    expect((await waiting.query("SHOW CONNECTIONS FROM public LIKE 'hole'")).rowCount).toBe(1);
+    await waiting.end();
   });
 
   test('hears notifications', async () => {
@@ -236,6 +295,22 @@ describe('node postgres', () => {
     await end;
   });
 
+  test.each([false, true])('cancels a statement of ours, prepared: %s', async prepare => {
+    const waiting = connect(world.url, {max: 1, connection: {application_name: 'postgres waits'}});
+    let query: postgres.PendingQuery<postgres.Row[]>;
+    const code = await cancelled(
+      'postgres waits',
+      () => (query = waiting.unsafe(WAITING, [], {prepare}).execute()),
+      () => {
+        query.cancel();
+      },
+    );
+    expect(code).toBe('57014');
+    expect(await waiting`SELECT 1 AS one`).toEqual([{one: 1}]);
+    expect(await waiting`SHOW CONNECTIONS FROM public LIKE 'hole'`).toHaveLength(1);
+    await waiting.end();
+  });
+
   test('hears notifications', async () => {
     const heard: string[] = [];
     const listening = await sql.listen('of_postgres', payload => heard.push(payload));
@@ -327,15 +402,29 @@ SELECT n FROM generate_series(1, 20000) AS n;
     const file = join(world.directory, 'sleep.sql');
     await writeFile(file, script);
     const running = run('psql', ['-X', '-q', '-A', '-t', '-f', file], {env: world.environment});
-    const watcher = new pg.Client({connectionString: world.url});
-    await watcher.connect();
     await poll('the sleep', 60_000, async () => {
       const asleep = "SELECT FROM pg_stat_activity WHERE application_name = 'psql' AND wait_event = 'PgSleep'";
       return (await watcher.query(asleep)).rowCount === 1;
     });
     running.child.kill('SIGINT');
     await expect(running).rejects.toMatchObject({stderr: expect.stringContaining('canceling statement')});
-    await watcher.end();
+  });
+
+  test('Ctrl-C cancels a statement of ours', async () => {
+    const options = ['-X', '-q', '-v', 'VERBOSITY=sqlstate', '-c', WAITING];
+    let running: ReturnType<typeof run>;
+    const code = await cancelled(
+      'psql',
+      async () => {
+        running = run('psql', options, {env: world.environment});
+        await running.catch((error: unknown) => {
+          const {stderr} = error as {stderr: string};
+          throw Object.assign(new Error(stderr), {code: /ERROR: {2}(\w{5})/.exec(stderr)?.[1]});
+        });
+      },
+      () => running.child.kill('SIGINT'),
+    );
+    expect(code).toBe('57014');
   });
 });
 
