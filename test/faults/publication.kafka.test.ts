@@ -28,11 +28,6 @@ const DEEDS: Readonly<Record<string, Deed>> = {
     code: 'SL006',
     updateIsSent: true,
   },
-  'generated columns are left out': {
-    act: (_, p) => [`ALTER PUBLICATION ${p} SET (publish_generated_columns = none)`],
-    code: 'SL006',
-    updateIsSent: true,
-  },
   'the table is published with a column list': {
     act: (t, p) => [`ALTER PUBLICATION ${p} DROP TABLE ${t}`, `ALTER PUBLICATION ${p} ADD TABLE ${t} (a)`],
     code: 'SL006',
@@ -43,10 +38,6 @@ const DEEDS: Readonly<Record<string, Deed>> = {
     updateIsSent: true,
   },
   'the identity of rows is nothing': {act: t => [`ALTER TABLE ${t} REPLICA IDENTITY NOTHING`], code: 'SL004'},
-  'the identity of rows is an index': {
-    act: t => [`ALTER TABLE ${t} REPLICA IDENTITY USING INDEX ${t}_pkey`],
-    code: 'SL004',
-  },
 };
 
 test.each(Object.entries(DEEDS))(
