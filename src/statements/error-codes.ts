@@ -17,7 +17,8 @@ export const STATEMENT_ERRORS = {
   },
   '0LP01': {
     explanation: 'GRANT, REVOKE or ALTER DEFAULT PRIVILEGES names a privilege that this kind of object does not have.',
-    remedy: 'Connections and secrets have USAGE, clusters USAGE and CREATE.',
+    remedy:
+      'Connections and secrets have USAGE, clusters USAGE and CREATE, the system CREATEROLE, CREATEDB, CREATECLUSTER and CREATENETWORKPOLICY.',
   },
   '22007': {explanation: 'An interval is not written as PostgreSQL reads intervals.', remedy: "Write it like '30 s'."},
   '22021': {explanation: 'An escape in a string gives bytes that are not UTF-8.', remedy: 'Correct the escape.'},
@@ -38,7 +39,7 @@ export const STATEMENT_ERRORS = {
   '42501': {
     explanation:
       'The acting role lacks a privilege: CREATE on the schema and the cluster, SELECT on all columns of the relation, USAGE on connections and secrets, or ownership.',
-    remedy: 'Have the owner grant what the message names.',
+    remedy: 'Have the owner run what the hint says; what only owners may do cannot be granted.',
   },
   '42601': {
     explanation:
