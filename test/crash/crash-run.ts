@@ -44,6 +44,12 @@ const NEW_SINK: ReadonlySet<string> = new Set<CrashPoint>([
   'snapshot-spooled',
   'snapshot-part-committed',
 ]);
+/** Points that a sink passes when it goes over to another relation. */
+const CUT_OVER: ReadonlySet<string> = new Set<CrashPoint>([
+  'cut-over-published',
+  'cut-over-committed',
+  'cut-over-recorded',
+]);
 const SPOOLED: ReadonlySet<string> = new Set<CrashPoint>(['snapshot-spooled', 'snapshot-part-committed']);
 /** Passed once in each life of a worker. */
 const ONCE: ReadonlySet<string> = new Set<CrashPoint>([
@@ -64,6 +70,7 @@ const KINDS = [
 
 interface Sink extends Expectation {
   readonly topic: string;
+  relation: 'orders' | 'orders_again';
 }
 
 /** The whole house under load, killed in every way that we know; afterwards every topic must be what the ledger says. */
@@ -153,12 +160,21 @@ export class CrashRun {
          KEY (id) FORMAT JSON ENVELOPE ${expected.envelope.toUpperCase()}`,
       ),
     );
-    this.#sinks.push({topic, ...expected});
+    this.#sinks.push({topic, relation: 'orders', ...expected});
+  }
+
+  /** A sink goes over to the table with the same rows, sooner or later. */
+  async #changeRelation(): Promise<void> {
+    const number = this.#dice.below(2);
+    const sink = this.#sinks[number];
+    sink.relation = sink.relation === 'orders' ? 'orders_again' : 'orders';
+    await this.#withClient(client => client.query(`ALTER SINK sink_${number + 1} SET FROM ${sink.relation}`));
   }
 
   /** Arms the crash point in the next worker, brings it about, and waits for the death. */
   async #killAt(point: string): Promise<void> {
-    const hit = ONCE.has(point) || NEW_SINK.has(point) ? 1 : 1 + this.#dice.below(point.startsWith('worker') ? 3 : 15);
+    const once = ONCE.has(point) || NEW_SINK.has(point) || CUT_OVER.has(point);
+    const hit = once ? 1 : 1 + this.#dice.below(point.startsWith('worker') ? 3 : 15);
     const armed = `${point}:${hit}`;
     await writeFile(this.#armedFile, armed);
     if (SPOOLED.has(point)) {
@@ -170,6 +186,7 @@ export class CrashRun {
       this.#count('worker');
     }
     if (NEW_SINK.has(point)) await this.#createSink({envelope: 'upsert', withSnapshot: true});
+    if (CUT_OVER.has(point)) await this.#changeRelation();
     await poll(`a death at ${armed}`, 60_000, async () => (await this.#points()).includes(`killed at ${armed}\n`), 50);
     this.#count(`worker at ${point}`);
     await this.#recovered();
@@ -182,6 +199,7 @@ export class CrashRun {
   /** Every kind once, then any; a paused worker takes as long as a lease, so that comes up seldom. */
   async #killAtRandom(nth: number): Promise<void> {
     await sleep(this.#dice.below(700));
+    if (this.#dice.chance(30)) await this.#changeRelation();
     const often = KINDS.length - 1;
     const kind = nth < KINDS.length ? KINDS[nth] : KINDS[this.#dice.chance(4) ? often : this.#dice.below(often)];
     this.#options.say(`kill: ${kind}`);

@@ -16,6 +16,7 @@ export class Violation extends Error {
 }
 
 interface Recorded {
+  readonly version: number;
   readonly endLsn: Lsn;
   readonly time: bigint;
   readonly frontier: bigint;
@@ -24,6 +25,7 @@ interface Recorded {
 }
 
 interface ProgressJson {
+  readonly version: number;
   readonly frontier: readonly [number];
   readonly sluice: {
     readonly lsn: string;
@@ -47,6 +49,8 @@ interface State {
 /** What one sink's topic and progress have shown so far. */
 interface Shown {
   readonly sink: SimulatedSink;
+  /** What it reads from version to version; the last of them are still to come. */
+  readonly relations: number[];
   progress: Recorded | undefined;
   /** What a reader of committed data has who has applied all of it. */
   readonly view: Map<number, number>;
@@ -80,6 +84,7 @@ export class Oracle {
   expect(transactionalId: string, sink: SimulatedSink): void {
     this.#shown.set(transactionalId, {
       sink,
+      relations: [sink.relation],
       progress: undefined,
       view: new Map(),
       partitionOf: new Map(),
@@ -91,6 +96,10 @@ export class Oracle {
       ownerEpoch: -1,
       messages: 0,
     });
+  }
+
+  goesOver(transactionalId: string, relation: number): void {
+    this.#find(transactionalId).relations.push(relation);
   }
 
   forget(transactionalId: string): void {
@@ -110,8 +119,12 @@ export class Oracle {
   /** Every sink has committed a progress at or behind `lsn`. */
   isLevel(lsn: Lsn): boolean {
     return [...this.#shown.values()].every(
-      ({progress, dropped}) =>
-        dropped || (progress !== undefined && progress.snapshot === undefined && progress.endLsn >= lsn),
+      ({progress, dropped, relations}) =>
+        dropped ||
+        (progress !== undefined &&
+          progress.snapshot === undefined &&
+          progress.endLsn >= lsn &&
+          progress.version === relations.length - 1),
     );
   }
 
@@ -151,7 +164,8 @@ export class Oracle {
       if (progress.endLsn < before.endLsn || progress.frontier < before.frontier) {
         throw new Violation('progress goes forward', `${sink.id}: from ${describe(before)} to ${describe(progress)}`);
       }
-      if (before.snapshot !== undefined) this.#snapshotPart(shown, progress, data);
+      if (progress.version !== before.version) this.#goOver(shown, before, progress, data);
+      else if (before.snapshot !== undefined) this.#snapshotPart(shown, progress, data);
       else this.#streamPart(shown, before, progress, data);
     }
     shown.progress = progress;
@@ -161,6 +175,27 @@ export class Oracle {
     const shown = this.#shown.get(transactionalId);
     if (shown === undefined) throw new Violation('one owner', `${transactionalId} is nobody's: it fences nobody`);
     return shown;
+  }
+
+  /** Whoever has applied the topic has the old rows for keys that do not change; what is before a change is the new relation's. */
+  #goOver(shown: Shown, before: Recorded, progress: Recorded, data: CommittedData['messages']): void {
+    const {sink, relations, view} = shown;
+    const {version} = progress;
+    if (data.length > 0 || progress.endLsn !== before.endLsn)
+      throw new Violation('cut-over', `${sink.id} goes over with more than its progress`);
+    if (version !== before.version + 1 || version >= relations.length)
+      throw new Violation('cut-over', `${sink.id} goes over from version ${before.version} to ${version}`);
+    if (before.snapshot !== undefined || before.filter !== undefined)
+      throw new Violation('cut-over', `${sink.id} goes over before the end of its snapshot`);
+    view.clear();
+    for (const {endLsn, changes} of this.#postgres.log) {
+      if (endLsn > progress.endLsn) break;
+      for (const {relation, before: old, after} of changes) {
+        if (relation !== relations[version]) continue;
+        if (old !== undefined) view.delete(old.id);
+        if (after !== undefined) view.set(after.id, after.n);
+      }
+    }
   }
 
   #snapshotPart(shown: Shown, progress: Recorded, data: CommittedData['messages']): void {
@@ -211,6 +246,7 @@ export class Oracle {
 
   #streamPart(shown: Shown, before: Recorded, progress: Recorded, data: CommittedData['messages']): void {
     const {sink, view} = shown;
+    const reads = shown.relations[progress.version];
     const histories = new Map<number, State[]>();
     const add = (id: number, state: State): void => {
       const history = histories.get(id);
@@ -224,7 +260,7 @@ export class Oracle {
       const clock = this.#timeOf(shown.covered);
       const time = clock > shown.snapshotTime ? clock : shown.snapshotTime;
       for (const change of transaction.changes) {
-        if (change.relation !== sink.relation) continue;
+        if (change.relation !== reads) continue;
         const moved = change.before !== undefined && change.before.id !== change.after?.id;
         if (moved) add(change.before.id, {n: undefined, time});
         if (change.after !== undefined) add(change.after.id, {n: change.after.n, time});
@@ -305,9 +341,10 @@ function nextTime(clock: bigint, {changes, commitTime}: CommittedTransaction): b
 }
 
 function readProgress({value}: ModelMessage): Recorded {
-  const {frontier, sluice} = JSON.parse(String(value)) as ProgressJson;
+  const {frontier, version, sluice} = JSON.parse(String(value)) as ProgressJson;
   const {filter, snapshot, lsn, time} = sluice;
   return {
+    version,
     endLsn: parseLsn(lsn),
     time: BigInt(time),
     frontier: BigInt(frontier[0]),

@@ -30,6 +30,13 @@ export interface SimulatedSink {
   readonly withSnapshot: boolean;
   /** Its snapshot goes by way of the spool, in parts. */
   readonly spooled: boolean;
+  /** ALTER SINK … SET FROM, one after the other. */
+  readonly goesOver?: readonly GoesOver[] | undefined;
+}
+
+export interface GoesOver {
+  readonly at: number;
+  readonly to: number;
 }
 
 /** All that a run depends on. As JSON it is what test/regressions keeps. */
@@ -79,10 +86,22 @@ export function scenarioOf(seed: number): Scenario {
       partitions: 1 + below(3),
       withSnapshot: random() < 0.9,
       spooled: random() < 0.3,
+      goesOver: changesOf(seed * 4 + i, createdAt, span),
     };
   });
   const faults = Array.from({length: 18 + below(8)}, () => faultOf(below, random, span));
   return {seed, transactions: TRANSACTIONS, relations: RELATIONS, sinks, faults: faults.sort((a, b) => a.at - b.at)};
+}
+
+/** Half of all sinks do so, some before they have begun, some twice at once. From a source of its own, so that everything else is what it was. */
+function changesOf(seed: number, createdAt: number, span: number): GoesOver[] {
+  const random = randomFrom(seed);
+  const count = random() < 0.5 ? 0 : 1 + Math.floor(random() * 3);
+  const changes = Array.from({length: count}, () => ({
+    at: createdAt + Math.floor(random() * (random() < 0.2 ? 100 : span)),
+    to: RELATIONS[Math.floor(random() * RELATIONS.length)],
+  }));
+  return changes.sort((a, b) => a.at - b.at);
 }
 
 function faultOf(below: (n: number) => number, random: () => number, span: number): Fault {

@@ -88,6 +88,7 @@ export async function simulate(scenario: Scenario, withTrace = false): Promise<O
     sinks,
     lease: {lock: undefined, owner: undefined, expiresAt: 0},
     workers: new Set(),
+    inputs: new Map(),
     statuses: new Map(),
     violated,
     trace,
@@ -105,9 +106,18 @@ export async function simulate(scenario: Scenario, withTrace = false): Promise<O
     time.after(sink.createdAt, () => {
       trace(`sink ${sink.id} on ${sink.relation}`);
       oracle.expect(transactionalIdOf(sink), sink);
+      around.inputs.set(sink.id, [{version: 0, relation: sink.relation}]);
       sinks.push(sink);
       for (const host of hosts) host.notify();
     });
+    for (const [i, {at, to}] of (sink.goesOver ?? []).entries()) {
+      time.after(at, () => {
+        trace(`sink ${sink.id} shall go over to ${to}`);
+        oracle.goesOver(transactionalIdOf(sink), to);
+        around.inputs.get(sink.id)!.push({version: i + 1, relation: to});
+        for (const host of hosts) host.notify();
+      });
+    }
     if (sink.droppedAt === undefined) continue;
     time.after(sink.droppedAt, () => {
       trace(`sink ${sink.id} is dropped`);
@@ -132,6 +142,7 @@ export async function simulate(scenario: Scenario, withTrace = false): Promise<O
     0,
     ...scenario.faults.map(({at}) => at),
     ...scenario.sinks.map(({createdAt, droppedAt}) => droppedAt ?? createdAt),
+    ...scenario.sinks.flatMap(({goesOver = []}) => goesOver.map(({at}) => at)),
   );
   let deadline = Infinity;
   const isOver = (): boolean => {

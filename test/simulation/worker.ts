@@ -1,5 +1,5 @@
 import type {Logger} from 'pino';
-import type {SinkDefinition, SinkStatus} from '../../src/catalog/definitions.ts';
+import type {SinkDefinition, SinkInput, SinkStatus} from '../../src/catalog/definitions.ts';
 import {SinkRunner, Torn, type SinkHost, type SinkTuning} from '../../src/sinks/sink-runner.ts';
 import {Stall} from '../../src/sinks/errors.ts';
 import {StreamHost} from '../../src/sinks/stream-host.ts';
@@ -34,6 +34,11 @@ const TUNING: SinkTuning = {
   stallCheckMs: 30_000,
 };
 
+export interface SinkVersion {
+  readonly version: number;
+  readonly relation: number;
+}
+
 /** What the workers share: the servers, and the catalog's lease of the cluster. */
 export interface Surroundings {
   readonly time: Time;
@@ -49,25 +54,34 @@ export interface Surroundings {
   readonly lease: {lock: SimulatedWorker | undefined; owner: SimulatedWorker | undefined; expiresAt: number};
   /** Workers whose connections are not known to be gone. */
   readonly workers: Set<SimulatedWorker>;
+  /** What the catalog says that each sink reads, and is to read. */
+  readonly inputs: Map<string, SinkVersion[]>;
   /** What the history says of each sink. */
   readonly statuses: Map<string, SinkStatus>;
   readonly violated: (violation: Violation) => void;
   readonly trace: (line: string) => void;
 }
 
-export function definitionOf(sink: SimulatedSink, committedOnce: boolean): SinkDefinition {
+function inputOf({relation, version}: SinkVersion): SinkInput {
+  return {relation, relationName: `t${relation}`, columns: COLUMNS, key: [0], version};
+}
+
+/** `versions`: what it reads, and what it goes over to. */
+export function definitionOf(
+  sink: SimulatedSink,
+  committedOnce: boolean,
+  versions: readonly SinkVersion[] = [{version: 0, relation: sink.relation}],
+): SinkDefinition {
+  const [now, next] = versions;
   return {
     id: sink.id,
     name: sink.id,
     cluster: 'u1',
-    relation: sink.relation,
-    relationName: `t${sink.relation}`,
-    columns: COLUMNS,
-    key: [0],
+    ...inputOf(now),
+    next: versions.length < 2 ? undefined : inputOf(next),
     keyEnforced: true,
     envelope: sink.envelope,
     snapshot: sink.withSnapshot,
-    version: 0,
     committedOnce,
     target: {
       type: 'kafka',
@@ -204,16 +218,21 @@ export class SimulatedWorker {
   }
 
   async #reconcile(stream: StreamHost): Promise<never> {
-    const {postgres, sinks} = this.#around;
+    const {postgres, sinks, inputs} = this.#around;
     for (;;) {
       const definitions = await this.session.ask(() =>
-        sinks.map(sink => definitionOf(sink, postgres.committedOnce.has(sink.id))),
+        sinks.map(sink => definitionOf(sink, postgres.committedOnce.has(sink.id), inputs.get(sink.id))),
       );
       for (const [id, runner] of this.#runners) {
-        if (definitions.some(definition => definition.id === id)) continue;
+        const definition = definitions.find(candidate => candidate.id === id);
+        if (definition !== undefined && definition.version < runner.definition.version) continue;
+        if (definition?.version === runner.definition.version) {
+          await runner.follow(definition.next);
+          continue;
+        }
         await runner.stop();
         this.#runners.delete(id);
-        stream.release(id);
+        if (definition === undefined) stream.release(id);
       }
       for (const {id} of definitions) stream.hold(id);
       for (const definition of definitions) {
@@ -232,7 +251,7 @@ export class SimulatedWorker {
   }
 
   #hostFor(stream: StreamHost, sink: SimulatedSink): SinkHost {
-    const {postgres, log, random, trace, statuses} = this.#around;
+    const {postgres, log, random, trace, statuses, inputs} = this.#around;
     const {session, life} = this;
     return {
       ...SYSTEM,
@@ -249,15 +268,19 @@ export class SimulatedWorker {
         if (confirmed > progress.endLsn)
           throw new Stall('SL023', 'the slot begins after the progress', {hint: 'None.'});
       },
-      publish: () => session.publish(sink.relation),
+      publish: ({relation}) => session.publish(relation),
       columnNames: () => session.ask(() => COLUMN_NAMES),
       attach: intake => stream.attach(intake),
       detach: intake => stream.detach(intake),
       prove: (id, progress, clock) => stream.prove(id, progress.endLsn, clock),
       roomAgain: () => stream.checkRoom(),
       markCommittedOnce: id => session.ask(() => void postgres.committedOnce.add(id)),
-      beginCutOver: () => Promise.reject(new Error('no sink goes over')),
-      finishCutOver: () => Promise.reject(new Error('no sink goes over')),
+      beginCutOver: (id, version) => session.ask(() => inputs.get(id)?.[1]?.version === version),
+      finishCutOver: (id, version) =>
+        session.ask(() => {
+          const versions = inputs.get(id)!;
+          if (versions[1]?.version === version) versions.shift();
+        }),
       logEnd: () => session.ask(() => postgres.insertLsn),
       lastStatus: id => session.ask(() => statuses.get(id)),
       report: (id, status, explanation) => {
