@@ -49,7 +49,7 @@ export class LibrdkafkaProducer implements TransactionalProducer {
     } catch (error) {
       throw events.explain(error);
     }
-    // Delivery reports that nobody collects would fill the queue.
+    // Reports of failed deliveries that nobody collects would fill the queue.
     handle.setPollInBackground(true);
     return new LibrdkafkaProducer(handle, timeouts, native);
   }
