@@ -120,7 +120,7 @@ export class House {
   /** Ends the cluster's worker in order; the slot stays. */
   async pause({cluster}: Pick<Fleet, 'cluster'>): Promise<void> {
     await this.client.query(`ALTER CLUSTER ${cluster} SET (REPLICATION FACTOR 0)`);
-    await poll('the end of the worker', 20_000, async () => (await this.sluice.workerPids()).length === 0);
+    await poll('the end of the worker', 60_000, async () => (await this.sluice.workerPids()).length === 0);
   }
 
   /** Returns the pid of the cluster's new worker. All other clusters must be paused. */
@@ -130,7 +130,7 @@ export class House {
   }
 
   async workerPid(): Promise<number> {
-    return poll('the worker', 20_000, async () => (await this.sluice.workerPids()).at(-1));
+    return poll('the worker', 60_000, async () => (await this.sluice.workerPids()).at(-1));
   }
 
   /**
