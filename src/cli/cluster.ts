@@ -4,15 +4,14 @@ import type {Logger} from 'pino';
 import type {Config} from '../base/options.ts';
 import {SqlError} from '../base/sql-error.ts';
 import {ClusterSupervisor} from '../cluster/supervisor.ts';
-import type {EngineAddress} from '../engine/address.ts';
 import {checkAttached, parseEngineUrl} from '../engine/attached.ts';
-import {connect} from '../engine/connect.ts';
 import type {CLUSTER_OPTIONS} from './command-options.ts';
 import {requireCluster} from './require-cluster.ts';
 import {resolveLoopbackAddress} from './listen-address.ts';
-import {secretKeyIdsAt, secretKeyPlace, warnOfMissingKeys} from './secret-keys.ts';
+import {requireKeys, secretKeyIdsAt, secretKeyPlace} from './secret-keys.ts';
 import {aborted, Closers} from './shutdown.ts';
 import {startConsole} from './start-console.ts';
+import {readKeyUses, watchSecretKeys} from './watch-secret-keys.ts';
 
 export interface RunCluster {
   readonly name: string;
@@ -33,7 +32,9 @@ export async function runCluster({name, config, log, signal}: RunCluster): Promi
   await requireCluster(engine, name);
   const dataDir = resolve(config['data-dir']);
   await mkdir(dataDir, {recursive: true, mode: 0o700});
-  await checkSecretKeys(engine, config, log);
+  const place = secretKeyPlace(config);
+  const here = () => secretKeyIdsAt(place);
+  requireKeys(await readKeyUses(engine), here());
   const closers = new Closers(log);
   try {
     const supervisor = new ClusterSupervisor({engine, dataDir, log, logFormat: config['log-format'], only: name});
@@ -42,18 +43,10 @@ export async function runCluster({name, config, log, signal}: RunCluster): Promi
     }
     closers.add('cluster', () => supervisor.stop());
     await supervisor.start();
+    const watching = watchSecretKeys({engine, here, log, signal});
+    closers.add('watch over keys', () => watching);
     await aborted(signal);
   } finally {
     await closers.close();
-  }
-}
-
-async function checkSecretKeys(engine: EngineAddress, config: RunCluster['config'], log: Logger): Promise<void> {
-  const here = secretKeyIdsAt(secretKeyPlace(config));
-  const client = await connect(engine, {applicationName: 'sluice cluster'});
-  try {
-    await warnOfMissingKeys(client, here, log);
-  } finally {
-    await client.end();
   }
 }

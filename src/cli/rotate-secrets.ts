@@ -11,7 +11,7 @@ import {connect} from '../engine/connect.ts';
 import {isConnectionError} from '../engine/connection-errors.ts';
 import {runningEngine} from '../engine/running-engine.ts';
 import type {SECRETS_OPTIONS} from './command-options.ts';
-import {secretKeyPlace, secretKeysAt} from './secret-keys.ts';
+import {idsOf, requireKeys, secretKeyPlace, secretKeysAt} from './secret-keys.ts';
 import type {SecretKeyPlace} from './secret-keys.ts';
 
 export interface SecretsCommand {
@@ -33,10 +33,7 @@ export async function rotateSecrets({config, out}: SecretsCommand): Promise<void
   await withEngine(config, async client => {
     await client.query('SELECT pg_advisory_lock($1)', [ROTATION_LOCK]);
     const uses = await keyUses(client);
-    refuseMissing(
-      uses.map(({key}) => key),
-      keys,
-    );
+    requireKeys(uses, idsOf(keys));
     const unfinished = uses.some(({key}) => key !== keys()[0].id);
     if (!unfinished) makeCurrent(place, keys, uses.length > 0);
     const current = keys()[0].id;
@@ -63,16 +60,6 @@ function makeCurrent(place: SecretKeyPlace, keys: SecretKeys, inUse: boolean): v
   if (!inUse) return;
   throw new SqlError('55000', 'all secrets are encrypted with the first of the given keys', {
     hint: 'Put a new key in front of SLUICE_SECRET_KEY, with a comma between them, for every process of Sluice; then run this again.',
-  });
-}
-
-function refuseMissing(needed: readonly string[], keys: SecretKeys): void {
-  const here = keys().map(({id}) => id);
-  const missing = needed.filter(key => !here.includes(key));
-  if (missing.length === 0) return;
-  throw new SqlError('58000', `secrets are encrypted with a key that is not here: ${missing.join(', ')}`, {
-    detail: `The keys here are ${here.join(', ')}.`,
-    hint: 'Add that key, or set those secrets again with ALTER SECRET.',
   });
 }
 

@@ -6,6 +6,7 @@ import {parseSecretKeys} from '../catalog/secret-key.ts';
 import type {SecretKeys} from '../catalog/secret-key.ts';
 import {readSecretKeys, secretKeysOfFile} from '../catalog/secret-key-file.ts';
 import {keyUses} from '../catalog/sealed-secrets.ts';
+import type {KeyUse} from '../catalog/sealed-secrets.ts';
 
 export interface SecretKeyOptions {
   readonly 'secret-key': string | undefined;
@@ -43,11 +44,23 @@ export const idsOf = (keys: SecretKeys): string[] => keys().map(({id}) => id);
 
 /** Says which keys are missing, so that nobody finds out by a sink that stalls. `here`: the ids of those that are not. */
 export async function warnOfMissingKeys(client: pg.Client, here: readonly string[], log: Logger): Promise<void> {
-  for (const {key, secrets} of await keyUses(client)) {
-    if (here.includes(key)) continue;
+  for (const {key, secrets} of missing(await keyUses(client), here)) {
     log.error(
       {key, secrets, here},
       'secrets are encrypted with a key that this process does not have; give it that key too, or set them again with ALTER SECRET',
     );
   }
 }
+
+/** Throws `SqlError` 58000 where a secret needs a key that is not among those of the ids `here`. */
+export function requireKeys(uses: readonly KeyUse[], here: readonly string[]): void {
+  const keys = missing(uses, here).map(({key}) => key);
+  if (keys.length === 0) return;
+  throw new SqlError('58000', `secrets are encrypted with a key that is not here: ${keys.join(', ')}`, {
+    detail: here.length === 0 ? 'There are no keys here.' : `The keys here are ${here.join(', ')}.`,
+    hint: 'Add that key (SLUICE_SECRET_KEY, or the file of --secret-key-file), or set those secrets again with ALTER SECRET.',
+  });
+}
+
+const missing = (uses: readonly KeyUse[], here: readonly string[]): KeyUse[] =>
+  uses.filter(({key}) => !here.includes(key));

@@ -33,4 +33,5 @@ async function fails(part: SessionRange): Promise<boolean> {
 
 say(`seed ${seed}`);
 if (!values.bisect) say(JSON.stringify(await fuzz({...range, seed, report: say})));
+else if (await fails({...range, sessions: 0})) say('fails without any of them');
 else if (await fails(range)) say(`npm run fuzz -- ${write(await smallestRange(range, fails))}`);

@@ -66,6 +66,11 @@ async function start(environment: Readonly<Record<string, string>> = {}, dataDir
   return await connected(url.href);
 }
 
+const runCluster = () => [
+  ...['cluster', 'quickstart', '--postgres', database.url],
+  ...['--data-dir', join(root, 'c'), '--log-format', 'json'],
+];
+
 const onDatabase = () => ['--postgres', database.url, '--data-dir', join(root, 'data')];
 
 async function finished(command: SluiceCommand): Promise<string> {
@@ -187,16 +192,41 @@ test('who has another key, or none, is told which one is missing, and changes no
   expect(starting).toContain(`"key":"${id}","secrets":1`);
   await elsewhere.end();
   for (const [environment, here] of [
-    [other, '["'],
-    [{}, '[]'],
+    [other, /DETAIL: {2}The keys here are [0-9a-f]{16}\./],
+    [{}, /DETAIL: {2}There are no keys here\./],
   ] as const) {
-    const cluster = await sluice(
-      [...['cluster', 'quickstart', '--postgres', database.url, '--data-dir', join(root, 'c')], '--log-format', 'json'],
-      environment,
-    );
-    await poll('the message', 60_000, () => cluster.output.includes(`"key":"${id}","secrets":1,"here":${here}`));
+    const cluster = await finished(await sluice(runCluster(), environment));
+    expect(cluster).toMatch(/^code 1\nsluice: secrets are encrypted with a key that is not here/);
+    expect(cluster).toContain(id);
+    expect(cluster).toMatch(here);
   }
   for (const {output} of running) expect(output).not.toContain('canary-one');
+});
+
+test('a cluster elsewhere whose key is rotated away says so and goes on, and again when it has the new one', async () => {
+  const client = await start();
+  await client.query("CREATE SECRET a AS 'canary-one'");
+  const copy = join(root, 'copied.key');
+  fs.copyFileSync(keyFile(), copy);
+  const cluster = await sluice([...runCluster(), '--secret-key-file', copy]);
+  await poll('the worker', 120_000, () => cluster.output.includes('another worker owns the cluster'));
+  const rotated = await finished(await sluice(['secrets', 'rotate', ...onDatabase()]));
+  const [fresh] = readSecretKeys(keyFile())!;
+  expect(rotated).toContain(`key ${fresh.id} encrypts from now on; 1 secrets were encrypted again`);
+  const said = () => cluster.output.split('secrets cannot be read here any more').length - 1;
+  await poll('the message', 120_000, () => said() === 1);
+  expect(cluster.output).toContain(`secrets are encrypted with a key that is not here: ${fresh.id}`);
+
+  fs.copyFileSync(keyFile(), copy);
+  fs.chmodSync(copy, 0o644);
+  await poll('the message that others can read the file', 120_000, () => said() === 2);
+  expect(cluster.output).toContain('can be read by others');
+  fs.chmodSync(copy, 0o600);
+  cluster.signal('SIGTERM');
+  expect(await cluster.ended()).toBe('code 0');
+  expect(said()).toBe(2);
+  expect(cluster.output).not.toContain('canary-one');
+  await client.end();
 });
 
 test('keys of the environment: put in front by hand, then the secrets follow', async () => {
