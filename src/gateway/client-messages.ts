@@ -73,6 +73,11 @@ export class ClientMessages {
     return !this.#hopeless && (this.#hold === 'all' || this.#early);
   }
 
+  /** Nothing of the client is here. */
+  get atRest(): boolean {
+    return this.#hold === 'no' && !this.#hopeless && this.#source.waiting === 0 && !this.#source.inPart;
+  }
+
   /** So much waits for us, not for the rest of itself, that the client has to stop. */
   get full(): boolean {
     return this.#source.waiting > HELD_BYTES && (this.#hold === 'all' || this.#exchange.transactionStatus === 0);

@@ -32,6 +32,11 @@ export class FrameSource {
     if (this.waiting >= this.#needed) this.#join();
   }
 
+  /** The next so many bytes belong to a message whose beginning was taken elsewhere. */
+  continueIn(rest: number): void {
+    this.#rest = rest;
+  }
+
   /** Bytes that have come and were not taken. */
   get waiting(): number {
     return this.buffer.length - this.#at + this.#laterBytes;

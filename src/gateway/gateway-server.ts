@@ -14,8 +14,11 @@ import {ControlLink} from './control-link.ts';
 import {EngineDoor, SOCKET_BUFFER_BYTES} from './engine-door.ts';
 import {readGreeting} from './greeting.ts';
 import type {Greeting} from './greeting.ts';
+import {LendingPace} from './lending-pace.ts';
 import {LoginDesk} from './login-desk.ts';
+import {NativeRelay} from './native-relay.ts';
 import {Session} from './session.ts';
+import type {Lending} from './session.ts';
 import {translateStartup} from './startup-options.ts';
 import {readStartupPacket, writeStartupPacket} from './startup-packet.ts';
 
@@ -37,6 +40,8 @@ export interface GatewayOptions {
   readonly isTrusted: (remoteAddress: string) => boolean;
   /** The internal address: superusers and `mz_system` may log in. Default false. */
   readonly takesAdministrators?: boolean | undefined;
+  /** `typescript`: the native relay is not used. `eager`: it is, whenever a session is at rest. Default: if that seems to be worth it. */
+  readonly relay?: 'typescript' | 'eager' | undefined;
   /** The search_path of the server's configuration. Default: PostgreSQL's own. */
   readonly searchPath?: string | undefined;
   /** A connection of ours that is silent for so long is given up. Default `DEAD_MS`. */
@@ -175,13 +180,19 @@ export class GatewayServer {
     }
     const {plan, secrets, log} = this.#options;
     const login = {clientEncrypted, engineEncrypted: engine instanceof TLSSocket, mustProve: !trusted};
-    const session = new Session(client, engine, login, plan, {control: this.#control, secrets, log});
+    const session = new Session(client, engine, login, plan, {control: this.#control, secrets, log}, this.#lending());
     this.#sessions.add(session);
     void session.ended.then(() => this.#sessions.delete(session));
     session.start(
       startup === undefined ? greeting.packet : writeStartupPacket(translateStartup(startup, searchPath)),
       greeting.rest,
     );
+  }
+
+  #lending(): Lending | undefined {
+    const {relay: wish} = this.#options;
+    const relay = wish === 'typescript' ? undefined : NativeRelay.shared();
+    return relay && {relay, pace: new LendingPace(wish === 'eager' ? 1 : undefined)};
   }
 
   #refuse(client: net.Socket, error: unknown): void {

@@ -58,6 +58,11 @@ export class Ledger {
     return this.#queue[this.#head];
   }
 
+  /** True if nothing is outstanding, and the next request gets its answer. */
+  get atRest(): boolean {
+    return this.#head === this.#queue.length && !this.#skipping && !this.#copying;
+  }
+
   /** True if the server sends what is outstanding without being asked by Flush. */
   get comesByItself(): boolean {
     const last = this.#queue.at(-1)?.request;

@@ -2,7 +2,7 @@
  * First words of statements that can never be ours, whatever follows. Only saves the lexer work on the way of ordinary traffic: a
  * word that is missing here costs time, one that should not be here would hide a statement of ours.
  */
-const PLAIN: ReadonlySet<string> = new Set([
+export const PLAIN_WORDS: readonly string[] = [
   'select',
   'insert',
   'update',
@@ -32,7 +32,8 @@ const PLAIN: ReadonlySet<string> = new Set([
   'analyze',
   'call',
   'do',
-]);
+];
+const PLAIN: ReadonlySet<string> = new Set(PLAIN_WORDS);
 const LONGEST = 10;
 
 const SEMICOLON = 0x3b;

@@ -6,10 +6,13 @@ import {ClientMessages} from './client-messages.ts';
 import {BackendGone} from './exchange.ts';
 import type {Exchange} from './exchange.ts';
 import {FrameSource} from './frame-source.ts';
+import {REQUESTS} from './frontend-messages.ts';
 import {Interception} from './interception.ts';
 import {Ledger} from './ledger.ts';
+import type {LendingPace} from './lending-pace.ts';
 import {Login} from './login.ts';
 import type {LoginOptions} from './login.ts';
+import type {Loan, NativeRelay, Recalled} from './native-relay.ts';
 import {Outlet} from './outlet.ts';
 import type {GatewayServices} from './plan-run.ts';
 import {withoutCatalog} from './startup-options.ts';
@@ -21,6 +24,12 @@ const IDLE = 0x49; // I
 const LAST_BYTES_MS = 60_000;
 /** The same when it is we who end the session. */
 const FAREWELL_MS = 1000;
+
+/** Who carries a session's ordinary traffic, and when. */
+export interface Lending {
+  readonly relay: NativeRelay;
+  readonly pace: LendingPace;
+}
 
 /** They may be long, and nothing waits for their end, so they are passed on as they come. */
 const STREAMED: ReadonlySet<number> = new Set([BACKEND.dataRow, BACKEND.copyData, BACKEND.functionResult]);
@@ -54,6 +63,9 @@ export class Session implements Exchange {
   readonly #waiting = new Set<(error: BackendGone) => void>();
 
   readonly #login: Login;
+  readonly #lending: Lending | undefined;
+  /** While there is one the sockets are not ours, and what has come meanwhile is not known here. */
+  #loan: Loan | undefined;
 
   /** Both sockets allow half-open connections. The start-up packet goes out through `start`. */
   constructor(
@@ -62,8 +74,10 @@ export class Session implements Exchange {
     login: LoginOptions,
     planStatement: PlanStatement,
     services: GatewayServices,
+    lending?: Lending,
   ) {
     this.#client = client;
+    this.#lending = lending;
     this.#backend = backend;
     this.#services = services;
     this.toClient = new Outlet(client);
@@ -111,10 +125,12 @@ export class Session implements Exchange {
   /** Ends the session as a stopping server does, as soon as it is outside of a transaction. */
   closeWhenIdle(): void {
     this.#closing = true;
+    this.#recall();
     if (!this.#fromClient.held && this.transactionStatus === IDLE && this.ledger.next === undefined) this.terminate();
   }
 
   terminate(error = new SqlError('57P01', 'terminating connection due to administrator command')): void {
+    this.#recall();
     if (!this.#fromBackend.inPart && this.#client.writable) {
       this.toClient.send(errorResponse(error, {severity: 'FATAL'}));
       this.toClient.flush();
@@ -193,6 +209,45 @@ export class Session implements Exchange {
       }
     }
     this.#flushToClient();
+    this.#lend();
+  }
+
+  /** While the session is at rest, ordinary traffic needs nobody of us. */
+  #lend(): void {
+    if (this.#loan !== undefined || this.#closing || !this.#lending?.pace.permits) return;
+    const source = this.#fromBackend;
+    const rests =
+      this.ledger.atRest &&
+      this.#fromClient.atRest &&
+      source.waiting === 0 &&
+      !source.inPart &&
+      this.#waiting.size === 0;
+    if (!rests || this.transactionStatus === 0 || this.#interception.watching || this.#clientEnded) return;
+    this.#loan = this.#lending.relay.lend(this.#client, this.#backend, this.transactionStatus, () => this.#recall());
+  }
+
+  #recall(): void {
+    const loan = this.#loan;
+    if (loan === undefined) return;
+    this.#loan = undefined;
+    this.#guard(() => this.#takeOver(loan.recall()));
+  }
+
+  #takeOver({status, requests, answers, rest, batches, client, engine}: Recalled): void {
+    this.#lending?.pace.recalled(batches);
+    this.transactionStatus = status;
+    for (const type of requests) this.ledger.sent(REQUESTS.get(type)!);
+    for (const type of answers) this.ledger.answered(type);
+    this.#fromBackend.continueIn(rest);
+    // Before anything can be answered to it, and so that the session does not seem to be at rest.
+    this.#fromClient.push(client.unread);
+    this.toBackend.send(client.passed);
+    this.toClient.send(engine.passed);
+    this.flush();
+    if (client.failed) this.#client.destroy();
+    if (engine.failed) this.#backend.destroy();
+    if (engine.unread.length > 0) this.#onBackendData(engine.unread);
+    this.#readClient();
   }
 
   #passToClient(from: number): void {
@@ -223,6 +278,7 @@ export class Session implements Exchange {
   }
 
   #onReady(status: number): void {
+    this.#lending?.pace.ready();
     const loggedIn = this.transactionStatus === 0;
     this.transactionStatus = status;
     if (status === IDLE) this.#interception.transactionEnded();

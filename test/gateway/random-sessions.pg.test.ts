@@ -79,6 +79,8 @@ function frames(names: readonly string[], our: Statements): Buffer {
     if (name.startsWith('Q') && inPipeline) sent.push(S);
     inPipeline = name !== 'S' && (inPipeline ? !name.startsWith('Q') : !/^[Qdcf]/.test(name));
     sent.push(MESSAGES[name](our));
+    // Behind PostgreSQL's own failure there is still its portal; ours has failed in Parse, because this database lacks our functions.
+    if (name === 'Q ours fail') sent.push(CP(), S);
   }
   // Whatever the session is in the middle of, this ends it.
   return Buffer.concat([...sent, f, S, Q('ROLLBACK'), Q(`SELECT '${THE_END}'`)]);
@@ -102,9 +104,13 @@ async function converse(
   return {lines: transcript(seen, {withOurs: true}), ended: !seen.at(-1)?.body.includes(THE_END)};
 }
 
-describe.each([18, 15] as const)('PostgreSQL %i', version => {
+describe.each([
+  [18, 'eager'],
+  [15, 'eager'],
+  [18, 'typescript'],
+] as const)('PostgreSQL %i, relay %s', (version, relay) => {
   let world: GatewayWorld;
-  beforeAll(async () => (world = await GatewayWorld.open(version, SETUP)));
+  beforeAll(async () => (world = await GatewayWorld.open(version, SETUP, {relay})));
   afterAll(async () => await world[Symbol.asyncDispose]());
 
   test('any sequence of messages is answered as by PostgreSQL', async () => {
