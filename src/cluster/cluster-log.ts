@@ -32,8 +32,8 @@ export interface ClusterLogOptions {
   readonly connections: Connections;
   readonly slot: string;
   readonly spoolDirectory: string;
-  /** Whom the creation of the slot waits for. */
-  readonly waiting: (whom: string) => void;
+  /** Whom the creation of the slot waits for; is heard to the end before the slot is used. */
+  readonly waiting: (whom: string) => Promise<void>;
 }
 
 /** A cluster's publication, slot and recorded times: the change log as its stream host and its sinks see it. */
@@ -227,12 +227,13 @@ export class ClusterLog implements ChangeSource {
 async function makeSlot({connections, slot, waiting}: ClusterLogOptions): Promise<void> {
   await connections.run(async maker => {
     const {rows} = await maker.query<{pid: number}>('SELECT pg_backend_pid() AS pid');
+    let said = Promise.resolve();
     const timer = setInterval(() => {
-      connections
+      said = connections
         .run(client => client.query<{pids: number[]}>('SELECT pg_blocking_pids($1) AS pids', [rows[0].pid]))
-        .then(({rows: [{pids}]}) => {
+        .then(async ({rows: [{pids}]}) => {
           if (pids.length > 0)
-            waiting(`transactions of pid ${pids.join(', ')}, which were open before replication slot "${slot}"`);
+            await waiting(`transactions of pid ${pids.join(', ')}, which were open before replication slot "${slot}"`);
         })
         .catch(() => undefined);
     }, 1000);
@@ -240,6 +241,7 @@ async function makeSlot({connections, slot, waiting}: ClusterLogOptions): Promis
       await createSlot(maker, slot);
     } finally {
       clearInterval(timer);
+      await said;
     }
   });
 }

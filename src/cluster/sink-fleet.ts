@@ -122,7 +122,7 @@ export class SinkFleet {
       await this.#retire();
       return;
     }
-    const {stream} = await this.#openLog(definitions);
+    const {stream} = await this.#openLog();
     // Every hold before the first runner: none may be overtaken by what another one proves.
     for (const id of wanted.keys()) stream.hold(id);
     for (const [id, definition] of wanted) {
@@ -185,7 +185,7 @@ export class SinkFleet {
     }
   }
 
-  async #openLog(definitions: readonly SinkDefinition[]): Promise<{stream: StreamHost}> {
+  async #openLog(): Promise<{stream: StreamHost}> {
     if (this.#stream !== undefined) return {stream: this.#stream};
     const {engine, spillDirectory, log} = this.#options;
     const clusterLog = await ClusterLog.open({
@@ -193,13 +193,8 @@ export class SinkFleet {
       connections: this.#connections,
       slot: this.#slot,
       spoolDirectory: join(spillDirectory, 'transactions'),
-      waiting: whom => {
-        for (const {id} of definitions) {
-          this.#withCatalog(catalog =>
-            catalog.recordStatus({sink: id, status: 'starting', details: {waiting_for: whom}}),
-          ).catch((error: unknown) => log.warn({err: error}, 'status could not be recorded'));
-        }
-      },
+      waiting: whom =>
+        this.#sayAllWait(whom).catch((error: unknown) => log.warn({err: error}, 'status could not be recorded')),
     });
     const {rows} = await this.#connections.run(client =>
       client.query<{oid: number}>(`SELECT 'mz_sluice.heartbeat'::regclass::oid AS oid`),
@@ -222,6 +217,15 @@ export class SinkFleet {
     this.#log = clusterLog;
     this.#stream = stream;
     return {stream};
+  }
+
+  /** All sinks that there are by now. */
+  async #sayAllWait(whom: string): Promise<void> {
+    await this.#withCatalog(async catalog => {
+      for (const {id} of await catalog.sinks(this.#options.cluster)) {
+        await catalog.recordStatus({sink: id, status: 'starting', details: {waiting_for: whom}});
+      }
+    });
   }
 
   /** The last sink is gone: nothing is held back any more. */

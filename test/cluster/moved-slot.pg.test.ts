@@ -16,7 +16,7 @@ test('a slot that was dropped and made again does not go on from an older progre
         connections,
         slot: world.name,
         spoolDirectory: tmpdir(),
-        waiting: () => undefined,
+        waiting: () => Promise.resolve(),
       });
     const log = await open();
     const endLsn = await world.confirmedLsn();

@@ -1,5 +1,5 @@
 import {afterAll, beforeAll, expect, test} from 'vitest';
-import {poll} from '../../scripts/process/poll.ts';
+import {nothingLeft} from './nothing-left.ts';
 import {SinkWorld} from './sink-world.ts';
 
 let world: SinkWorld;
@@ -7,21 +7,6 @@ beforeAll(async () => {
   world = await SinkWorld.open();
 });
 afterAll(() => world[Symbol.asyncDispose]());
-
-/** Nothing of it is left: no sink, no entry in a publication, no spool, nothing that a later sink would trip over. */
-async function nothingLeft(name: string): Promise<void> {
-  await poll(`the end of ${name}`, 30_000, async () => {
-    const {rows} = await world.engine.query<{nothing: boolean}>(
-      `SELECT (SELECT count(*) FROM mz_sluice.dropped_sink) + (SELECT count(*) FROM mz_sluice.sink_statistics)
-         + (SELECT count(*) FROM mz_sluice.sink_state)
-         + (SELECT count(*) FROM pg_publication_tables WHERE schemaname <> 'mz_sluice')
-         + (SELECT count(*) FROM mz_sluice.identity_before) + (SELECT count(*) FROM mz_sluice.spool)
-         + (SELECT count(*) FROM pg_replication_slots) = 0 AS nothing`,
-    );
-    return rows[0].nothing;
-  });
-  expect((await world.status(name)).status).toBe('gone');
-}
 
 const row = {key: {a: 1}, value: {a: 1}};
 
@@ -48,7 +33,8 @@ test.each(Object.entries(WAYS))('DROP … CASCADE of its %s takes a running sink
     connection: 'kafka_of_app',
   });
   await world.sql(...statements);
-  await nothingLeft('dropping');
+  await nothingLeft(world);
+  expect((await world.status('dropping')).status).toBe('gone');
   expect(await world.topic(topic)).toEqual([row]);
   await world.sql(
     'DROP TABLE IF EXISTS app.dropping_t',
@@ -77,7 +63,7 @@ test('DROP OWNED takes the sinks of a role along, and not those of others', asyn
   await world.sql(`INSERT INTO kept_t VALUES (2)`);
   expect(await world.messages('kept', kept)).toEqual([row, {key: {a: 2}, value: {a: 2}}]);
   await world.sql('DROP SINK kept');
-  await nothingLeft('kept');
+  await nothingLeft(world);
 });
 
 /** Runs `work` while a transaction that has written to the table is open. */
@@ -108,5 +94,5 @@ test('sinks whose table is in use can be dropped, and hold up no other one', asy
     }),
   );
   await world.sql('DROP SINK going');
-  await nothingLeft('used');
+  await nothingLeft(world);
 });
