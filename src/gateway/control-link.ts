@@ -20,9 +20,12 @@ export class ControlConnection {
     client.on('end', () => this.#lose());
   }
 
-  /** Rejects with 08006 when the connection is lost, or when nothing has been heard for so long that it must be. */
-  query(text: string, values: readonly unknown[] = []): Promise<pg.QueryResult> {
-    const result = this.#last.then(() => this.#ask(text, values));
+  /**
+   * Rejects with 08006 when the connection is lost, or when nothing has been heard for so long that it must be. A query with a name is
+   * prepared under it, once.
+   */
+  query(text: string, values: readonly unknown[] = [], name?: string): Promise<pg.QueryResult> {
+    const result = this.#last.then(() => this.#ask(text, values, name));
     this.#last = result.catch(() => undefined);
     return result;
   }
@@ -35,10 +38,10 @@ export class ControlConnection {
     await endClient(this.#client);
   }
 
-  async #ask(text: string, values: readonly unknown[]): Promise<pg.QueryResult> {
+  async #ask(text: string, values: readonly unknown[], name: string | undefined): Promise<pg.QueryResult> {
     if (this.#lost) throw new SqlError('08006', 'the connection to PostgreSQL was lost');
     try {
-      return await answerWithin(this.#deadMs, this.#client.query(text, [...values]));
+      return await answerWithin(this.#deadMs, this.#client.query({text, values: [...values], name}));
     } catch (error) {
       // Those who have queued up behind a dead connection need not find it out one after the other.
       if (isConnectionError(error)) this.#lose();
@@ -84,13 +87,13 @@ export class ControlLink {
   }
 
   /** Of a query that may be carried out twice: where its connection is lost it is asked again, once, on another one. */
-  async query(text: string, values: readonly unknown[] = []): Promise<pg.QueryResult> {
+  async query(text: string, values: readonly unknown[] = [], name?: string): Promise<pg.QueryResult> {
     const connection = await this.connection();
     try {
-      return await connection.query(text, values);
+      return await connection.query(text, values, name);
     } catch (error) {
       if (!connection.lost) throw error;
-      return await (await this.connection()).query(text, values);
+      return await (await this.connection()).query(text, values, name);
     }
   }
 

@@ -32,6 +32,7 @@ interface Question {
 /**
  * What the engine's catalog says of those who log in. All who come while a query is under way are asked for together by the next
  * one, so nobody is told what was true before he came.
+ * Prepared, because planning takes three quarters of its 1 ms.
  */
 export class LoginDesk {
   readonly #control: ControlLink;
@@ -67,7 +68,7 @@ export class LoginDesk {
 
   async #ask(questions: readonly Question[]): Promise<LoginFacts[]> {
     const values = [questions.map(({role}) => role), questions.map(({database}) => database)];
-    const {rows} = await this.#control.query(FACTS, values);
+    const {rows} = await this.#control.query(FACTS, values, 'login');
     return (rows as {superuser: boolean; ours: boolean; path: string | null}[]).map(({superuser, ours, path}) => ({
       superuser,
       searchPath: ours ? path : undefined,
