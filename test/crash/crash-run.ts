@@ -187,7 +187,7 @@ export class CrashRun {
     }
     if (NEW_SINK.has(point)) await this.#createSink({envelope: 'upsert', withSnapshot: true});
     if (CUT_OVER.has(point)) await this.#changeRelation();
-    await poll(`a death at ${armed}`, 60_000, async () => (await this.#points()).includes(`killed at ${armed}\n`), 50);
+    await poll(`a death at ${armed}`, 120_000, async () => (await this.#points()).includes(`killed at ${armed}\n`), 50);
     this.#count(`worker at ${point}`);
     await this.#recovered();
   }
