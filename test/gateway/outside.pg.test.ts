@@ -1,7 +1,7 @@
-import net from 'node:net';
 import pg from 'pg';
 import {afterAll, beforeAll, beforeEach, describe, expect, test} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
+import {cancel} from './cancel-request.ts';
 import {GatewayWorld} from './gateway-world.ts';
 import {Q, S, run} from './messages.ts';
 import {RawClient} from './raw-client.ts';
@@ -77,16 +77,7 @@ describe.each([18, 15] as const)('PostgreSQL %i: work outside of the engine', ve
     await using client = await RawClient.connect(world.through);
     client.send(frames);
     await untilWaiting(client.processId);
-    const {port} = new URL(world.through);
-    const request = Buffer.alloc(16);
-    request.writeUInt32BE(16, 0);
-    request.writeUInt32BE(80877102, 4);
-    request.writeInt32BE(client.processId, 8);
-    request.writeInt32BE(client.secretKey, 12);
-    net
-      .connect({port: Number(port), host: '127.0.0.1'})
-      .end(request)
-      .resume();
+    await cancel(world.through, client);
     const seen = transcript(await client.ready());
     expect(seen.at(-2)).toMatch(CANCELLED);
     expect(seen.at(-1)).toBe('Z I');

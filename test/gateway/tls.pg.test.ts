@@ -19,6 +19,7 @@ import {writeStartupPacket} from '../../src/gateway/startup-packet.ts';
 import {selfSignedCertificate} from '../setup/certificate.ts';
 import type {CertificateFiles} from '../setup/certificate.ts';
 import {addressOf} from '../setup/postgres.ts';
+import {cancelRequest} from './cancel-request.ts';
 import {Q, d, c} from './messages.ts';
 import {RawClient} from './raw-client.ts';
 import {BareConnection, GSS_REQUEST as GSS, SSL_REQUEST as SSL, scramLogin} from './scram-login.ts';
@@ -281,11 +282,6 @@ describe('encryption', () => {
   test('a cancel request over TLS', async () => {
     await using client = await RawClient.connect(urlOf(port, 'sslmode=no-verify'));
     client.send(Q('SELECT pg_sleep(600)'));
-    const request = Buffer.alloc(16);
-    request.writeUInt32BE(16, 0);
-    request.writeUInt32BE(80877102, 4);
-    request.writeInt32BE(client.processId, 8);
-    request.writeInt32BE(client.secretKey, 12);
     const admin = new pg.Client({connectionString: engine.url});
     await admin.connect();
     await poll('the query to run', 30_000, async () => {
@@ -299,7 +295,7 @@ describe('encryption', () => {
     connection.socket.write(SSL);
     await connection.take(1);
     await using secure = await connection.encrypt(context());
-    secure.socket.write(request);
+    secure.socket.write(cancelRequest(client));
     expect(transcript(await client.ready())[1]).toContain('C57014');
     // As with PostgreSQL there is no answer, only the end.
     expect(await secure.take(1)).toHaveLength(0);
