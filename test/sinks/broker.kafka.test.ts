@@ -50,6 +50,12 @@ async function deleteTopic(name: string): Promise<void> {
   }
 }
 
+async function limitMessages(topic: string, bytes: number): Promise<void> {
+  const configure = ['kafka.admin.ConfigCommand', '--bootstrap-server', cluster.address, '--alter'];
+  const entity = ['--entity-type', 'topics', '--entity-name', topic, '--add-config', `max.message.bytes=${bytes}`];
+  await promisify(execFile)('java', [...javaArguments('quick'), ...configure, ...entity]);
+}
+
 test('a message that the topic does not take stalls the sink, which goes on when the topic takes it', async () => {
   await table('bulky');
   const name = freshTopicName('bulky');
@@ -66,15 +72,24 @@ test('a message that the topic does not take stalls the sink, which goes on when
   expect(error).toContain('"a":2');
   expect(details).toMatchObject({retrying: false, hints: [expect.stringContaining('max.message.bytes')]});
   expect(await topic(name)).toEqual([row(1, 'one')]);
-  const configure = ['kafka.admin.ConfigCommand', '--bootstrap-server', cluster.address, '--alter'];
-  const entity = ['--entity-type', 'topics', '--entity-name', name, '--add-config', 'max.message.bytes=100000'];
-  await promisify(execFile)('java', [...javaArguments('quick'), ...configure, ...entity]);
+  await limitMessages(name, 100_000);
   await world.until('bulky', ({status}) => status === 'running');
   const keys = (await messages('bulky', name)).map(({key}) => key);
   expect(keys).toEqual([{a: 1}, {a: 2}, {a: 3}]);
   // However often it has tried meanwhile, and whatever it was told then.
   const history = (await world.history('bulky')).filter((status, i, all) => status !== all[i - 1]);
   expect(history).toEqual(['starting', 'running', 'stalled', 'running']);
+}, 120_000);
+
+test('a topic that takes less than the batches of a sink gets smaller ones', async () => {
+  await table('narrow');
+  const name = await world.running({name: 'narrow', key: '(a)', connection: 'own', topic: freshTopicName('narrow')});
+  await limitMessages(name, 20_000);
+  await world.sql(
+    `INSERT INTO narrow_t SELECT n, string_agg(md5(random()::text || n), '') FROM generate_series(2, 500) AS n, generate_series(1, 30)
+     GROUP BY n`,
+  );
+  expect((await messages('narrow', name)).length).toBe(500);
 }, 120_000);
 
 test('a broker that is away: no sink is created, and one that is there waits for it', async () => {

@@ -305,7 +305,7 @@ export class KafkaTarget implements Target {
     const limit = batchBytes(this.#sink);
     if (!refusedByClient && bytes + MESSAGE_OVERHEAD < limit) {
       const smaller = Math.max(bytes + MESSAGE_OVERHEAD, Math.floor(limit / 4));
-      learnedBatchBytes.set(this.#sink, smaller);
+      learnedBatchBytes.set(topicOf(this.#sink), smaller);
       return new Transient(`a batch was too large for topic ${topic}; the next ones have at most ${smaller} bytes`, {
         cause,
       });
@@ -322,11 +322,16 @@ export class KafkaTarget implements Target {
 const MESSAGE_OVERHEAD = 512;
 
 /** What the topics of this process's sinks were found to take; the client offers no way to read a topic's settings. */
-const learnedBatchBytes = new WeakMap<SinkDefinition, number>();
+const learnedBatchBytes = new Map<string, number>();
+
+/** A target that is opened anew for the same sink has another definition object. */
+function topicOf({target}: SinkDefinition): string {
+  return `${target.topic} ${target.connection.brokers.join()}`;
+}
 
 function batchBytes(sink: SinkDefinition): number {
   const limit = Number(sink.target.topicConfig['max.message.bytes']);
-  return learnedBatchBytes.get(sink) ?? (limit > 0 && limit < MAX_BATCH_BYTES ? limit : MAX_BATCH_BYTES);
+  return learnedBatchBytes.get(topicOf(sink)) ?? (limit > 0 && limit < MAX_BATCH_BYTES ? limit : MAX_BATCH_BYTES);
 }
 
 function shorten(key: string): string {
