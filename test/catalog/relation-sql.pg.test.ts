@@ -94,7 +94,9 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
 
   test('constants are hidden, names are not', async () => {
     const redacted = new Map((await statements()).map(row => [row.object, row.redacted_create_sql]));
-    expect(redacted.get('view v')).toMatch(/SELECT (?:\"T 1\"\.)?id,\s+'<REDACTED>'::text AS "it's"\s+FROM public\."T 1"/);
+    expect(redacted.get('view v')).toMatch(
+      /SELECT (?:\"T 1\"\.)?id,\s+'<REDACTED>'::text AS "it's"\s+FROM public\."T 1"/,
+    );
     expect(redacted.get('table far')).toContain(`OPTIONS ("column" '<REDACTED>')`);
     expect(redacted.get('type mood')).toMatch(/AS ENUM \('<REDACTED>', '<REDACTED>', '<REDACTED>'\)$/);
     const {rows} = await client.query(

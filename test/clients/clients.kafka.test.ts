@@ -297,7 +297,7 @@ describe('node postgres', () => {
 
   test.each([false, true])('cancels a statement of ours, prepared: %s', async prepare => {
     const waiting = connect(world.url, {max: 1, connection: {application_name: 'postgres waits'}});
-    let query: postgres.PendingQuery<postgres.Row[]>;
+    let query: {cancel(): void};
     const code = await cancelled(
       'postgres waits',
       () => (query = waiting.unsafe(WAITING, [], {prepare}).execute()),

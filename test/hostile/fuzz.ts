@@ -80,8 +80,8 @@ export async function fuzz({sessions, seed, first, report}: FuzzOptions): Promis
     .then(results => (results as unknown as {rows: {answer: number}[]}[])[1]);
   if (kept[0].answer !== 42) throw failed('a new session reads something else');
   await fresh.end();
-  const after = await world.expectUsage(before, MEMORY_BYTES).catch((error: Error) => {
-    throw failed(error.message, error);
+  const after = await world.expectUsage(before, MEMORY_BYTES).catch((error: unknown) => {
+    throw failed((error as Error).message, error);
   });
   const complaints = await world.complaints();
   if (complaints.length > 0) throw failed(complaints.slice(0, 20).join('\n'));
