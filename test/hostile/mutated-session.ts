@@ -12,6 +12,7 @@ export class Stuck extends Error {
 /** Listens so long before it hangs up, where the session says so. */
 const LISTEN_MS = 30;
 const LIMIT_MS = 90_000;
+const DESTROYED_MS = 500;
 
 /** Resolves when the connection is closed on both sides; rejects with `Stuck`, or when nobody listens or speaks TLS any more. */
 export async function sendMutated(port: number, session: MutatedSession): Promise<void> {
@@ -20,7 +21,16 @@ export async function sendMutated(port: number, session: MutatedSession): Promis
   // The server may close while we are still writing.
   socket.on('error', () => undefined);
   const gone = new AbortController();
-  const closed = new Promise<void>(resolve => socket.once('close', () => resolve(gone.abort())));
+  let watch: NodeJS.Timeout | undefined;
+  const closed = new Promise<void>(resolve => {
+    const end = () => resolve(gone.abort());
+    socket.once('close', end);
+    if (session.channel === 'plain') return;
+    // A socket that is cut off at the wrong moment of its handshake is destroyed without that event.
+    watch = setInterval(() => {
+      if (socket.destroyed) end();
+    }, DESTROYED_MS);
+  });
   let stuck = false;
   const timer = setTimeout(() => {
     stuck = true;
@@ -35,6 +45,7 @@ export async function sendMutated(port: number, session: MutatedSession): Promis
     await closed;
   } finally {
     clearTimeout(timer);
+    clearInterval(watch);
   }
   if (stuck) throw new Stuck(`the connection is still open after ${LIMIT_MS} ms`);
 }

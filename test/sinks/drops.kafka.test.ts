@@ -80,9 +80,11 @@ async function besideWriterOf(table: string, work: () => Promise<void>): Promise
 
 test('sinks whose table is in use can be dropped, and hold up no other one', async () => {
   await world.sql(
-    ...['waiting', 'used', 'going'].map(name => `CREATE TABLE ${name}_t (a integer PRIMARY KEY)`),
-    ...['waiting', 'used', 'going'].map(name => `INSERT INTO ${name}_t VALUES (1)`),
+    ...['staying', 'waiting', 'used', 'going'].map(name => `CREATE TABLE ${name}_t (a integer PRIMARY KEY)`),
+    ...['staying', 'waiting', 'used', 'going'].map(name => `INSERT INTO ${name}_t VALUES (1)`),
   );
+  // Without any sink the slot would go, and a new one waits for all transactions.
+  await world.running({name: 'staying', key: '(a)'});
   await world.running({name: 'used', key: '(a)'});
   await besideWriterOf('used_t', () =>
     besideWriterOf('waiting_t', async () => {
@@ -93,6 +95,6 @@ test('sinks whose table is in use can be dropped, and hold up no other one', asy
       expect(await world.messages('going', topic)).toEqual([row]);
     }),
   );
-  await world.sql('DROP SINK going');
+  await world.sql('DROP SINK going', 'DROP SINK staying');
   await nothingLeft(world);
 });
