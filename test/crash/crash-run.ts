@@ -312,7 +312,7 @@ export class CrashRun {
           return {result: await work(client)};
         } catch (error) {
           // What was wrong with the statement itself would go on being wrong.
-          if (error instanceof pg.DatabaseError && !(error.code ?? '').startsWith('57P')) throw error;
+          if (error instanceof pg.DatabaseError && !/^(57P|08)/.test(error.code ?? '')) throw error;
           return undefined;
         } finally {
           await client?.end().catch(() => undefined);
