@@ -73,7 +73,7 @@ function frames(names: readonly string[], our: Statements): Buffer {
   let inPipeline = false;
   let inCopy = false;
   for (const name of names) {
-    if (inCopy && /ours|mixed/.test(name)) sent.push(f);
+    if (inCopy && /ours|mixed|backslash/.test(name)) sent.push(f);
     if (/copy in|with copy/.test(name)) inCopy = true;
     else if (name === 'c' || name === 'f') inCopy = false;
     if (name.startsWith('Q') && inPipeline) sent.push(S);
