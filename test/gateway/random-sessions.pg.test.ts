@@ -65,15 +65,18 @@ const MESSAGES: Record<string, (our: Statements) => Buffer> = {
 const THE_END = 'the end of this session';
 
 /**
- * Left out: Query within a pipeline, which 18.4 itself answers with XX000 at times; ours amid COPY data, where it depends on time
- * whether the COPY has failed before.
+ * Left out: Query within a pipeline, which 18.4 itself answers with XX000 at times; ours amid COPY data, and anything amid the data of
+ * a COPY that stands in a string with ours, where it depends on time whether the COPY has failed before.
  */
 function frames(names: readonly string[], our: Statements): Buffer {
   const sent: Buffer[] = [];
   let inPipeline = false;
   let inCopy = false;
+  let inMixedCopy = false;
   for (const name of names) {
-    if (inCopy && /ours|mixed|backslash/.test(name)) sent.push(f);
+    const early = /ours|mixed|backslash/.test(name) || (inMixedCopy && !/^(d |[cfHS]$)/.test(name));
+    if (inCopy && early) sent.push(f);
+    inMixedCopy = name.endsWith('with copy') || (inMixedCopy && /^(d |[HS]$)/.test(name));
     if (/copy in|with copy/.test(name)) inCopy = true;
     else if (name === 'c' || name === 'f') inCopy = false;
     if (name.startsWith('Q') && inPipeline) sent.push(S);
