@@ -23,9 +23,11 @@ export async function ensurePublication(client: pg.ClientBase, name: string, has
     [name],
   );
   const found = rows.at(0);
-  if (found !== undefined && !found.whole && !hasSlot)
+  if (found !== undefined) {
+    if (found.whole || hasSlot) return;
     await client.query(`DROP PUBLICATION ${pg.escapeIdentifier(name)}`);
-  if (found === undefined || (!found.whole && !hasSlot)) await createPublication(client, name);
+  }
+  await createPublication(client, name);
 }
 
 async function createPublication(client: pg.ClientBase, name: string): Promise<void> {

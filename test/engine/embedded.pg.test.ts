@@ -243,6 +243,28 @@ describe('later starts', () => {
 describe('crashes', () => {
   beforeEach(useTemplate);
 
+  const socketLock = () => join(dataDir, 'postgres', 'socket', '.s.PGSQL.5432.lock');
+
+  /** Sluice and its server, which leaves its files. */
+  async function killBoth(): Promise<void> {
+    const holder = new Holder();
+    expect(await holder.hears()).toBe('up');
+    process.kill(findPostmaster(pgData())!.pid, 'SIGKILL');
+    await holder.kill();
+  }
+
+  /** Another process of the server's user. */
+  function startStranger(): ChildProcess {
+    const stranger = spawn('sleep', ['600'], {stdio: 'ignore', ...chooseServerUser()});
+    cleanUp.push(() => void stranger.kill());
+    return stranger;
+  }
+
+  /** As if the kernel had given the number of the dead server to that process. */
+  function renumber(file: string, {pid}: ChildProcess): void {
+    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace(/^\d+/, String(pid)));
+  }
+
   test('Sluice alone is killed: the next one takes the running server over', async () => {
     const holder = new Holder();
     expect(await holder.hears()).toBe('up');
@@ -292,40 +314,26 @@ describe('crashes', () => {
   });
 
   test('the number of the dead server belongs to another process of its user', async () => {
-    const holder = new Holder();
-    expect(await holder.hears()).toBe('up');
-    process.kill(findPostmaster(pgData())!.pid, 'SIGKILL');
-    await holder.kill();
-    const stranger = spawn('sleep', ['600'], {stdio: 'ignore', ...chooseServerUser()});
-    cleanUp.push(() => void stranger.kill());
-    const file = join(pgData(), 'postmaster.pid');
-    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace(/^\d+/, String(stranger.pid)));
+    await killBoth();
+    const stranger = startStranger();
+    renumber(join(pgData(), 'postmaster.pid'), stranger);
     expect(await ask(await start(), 'SELECT 1 AS one')).toEqual([{one: 1}]);
     expect(stranger.exitCode).toBeNull();
     expect(readPostmasterFile(pgData())!.pid).not.toBe(stranger.pid);
   });
 
   test('its number is that of a process in the lock file of the socket too, and postmaster.pid is gone', async () => {
-    const holder = new Holder();
-    expect(await holder.hears()).toBe('up');
-    process.kill(findPostmaster(pgData())!.pid, 'SIGKILL');
-    await holder.kill();
-    const stranger = spawn('sleep', ['600'], {stdio: 'ignore', ...chooseServerUser()});
-    cleanUp.push(() => void stranger.kill());
-    const lock = join(dataDir, 'postgres', 'socket', '.s.PGSQL.5432.lock');
-    fs.writeFileSync(lock, fs.readFileSync(lock, 'utf8').replace(/^\d+/, String(stranger.pid)));
+    await killBoth();
+    const stranger = startStranger();
+    renumber(socketLock(), stranger);
     fs.rmSync(join(pgData(), 'postmaster.pid'));
     expect(await ask(await start(), 'SELECT 1 AS one')).toEqual([{one: 1}]);
     expect(stranger.exitCode).toBeNull();
   });
 
   test.each(['postmaster.pid', 'socket lock'])('the server is killed before it wrote its number: %s', async name => {
-    const holder = new Holder();
-    expect(await holder.hears()).toBe('up');
-    process.kill(findPostmaster(pgData())!.pid, 'SIGKILL');
-    await holder.kill();
-    const socketLock = join(dataDir, 'postgres', 'socket', '.s.PGSQL.5432.lock');
-    fs.writeFileSync(name === 'socket lock' ? socketLock : join(pgData(), 'postmaster.pid'), '');
+    await killBoth();
+    fs.writeFileSync(name === 'socket lock' ? socketLock() : join(pgData(), 'postmaster.pid'), '');
     expect(await ask(await start(), 'SELECT 1 AS one')).toEqual([{one: 1}]);
   });
 
