@@ -122,15 +122,19 @@ export class ReplicationStream {
     this.#listener = listener;
     this.#decoder = new PgoutputDecoder(listener, this.#spool);
     const done = new Promise<void>((resolve, reject) => (this.#settle = {resolve, reject}));
-    if (this.#ended) this.#end(this.#failure);
-    else this.#continueLater();
+    if (this.#ended) {
+      this.#end(this.#failure);
+    } else {
+      this.#connection.readAhead();
+      this.#continueLater();
+    }
     return done;
   }
 
   /** Back-pressure: soon nothing is delivered any more (the chunk at hand still is). The server is still answered. */
   pause(): void {
     this.#paused = true;
-    this.#connection.socket.pause();
+    this.#connection.pause();
   }
 
   resume(): void {
@@ -163,8 +167,9 @@ export class ReplicationStream {
         resolve();
       });
       // What the server still sends is read and dropped, or its end would never be seen.
+      this.#connection.dropAhead();
       this.#connection.onBytes(() => undefined);
-      socket.resume();
+      this.#connection.resume();
     });
   }
 
@@ -181,14 +186,14 @@ export class ReplicationStream {
         this.#silentMs = 0;
         this.#frames.push(chunk);
         this.#work();
-        if (chunk.length < SMALL_CHUNK_BYTES) this.#rest();
+        if (chunk.length < SMALL_CHUNK_BYTES && !this.#connection.readsAhead) this.#rest();
       });
       if (socket.destroyed) {
         this.#end(lost(undefined));
         return;
       }
       socket.write(query(command));
-      socket.resume();
+      this.#connection.resume();
     });
     this.#settle = undefined;
     this.#timer = setInterval(() => this.#tick(TICK_MS), TICK_MS);
@@ -196,7 +201,6 @@ export class ReplicationStream {
 
   /** Runs what has arrived, to its end or until it is time to let others run. */
   #work(): void {
-    const {socket} = this.#connection;
     const frames = this.#frames;
     const startedAt = performance.now();
     try {
@@ -205,7 +209,7 @@ export class ReplicationStream {
         if (decoder?.isReplaying === true) {
           if (this.#paused || performance.now() - startedAt > REPLAY_SLICE_MS) {
             this.#unfinished = true;
-            socket.pause();
+            this.#connection.pause();
             if (!this.#paused) this.#continueLater();
             return;
           }
@@ -223,14 +227,14 @@ export class ReplicationStream {
       return;
     }
     this.#unfinished = false;
-    if (!this.#paused && !this.#ended) socket.resume();
+    if (!this.#paused && !this.#ended) this.#connection.resume();
   }
 
   #rest(): void {
     if (this.#paused || this.#unfinished || this.#ended) return;
-    this.#connection.socket.pause();
+    this.#connection.pause();
     setTimeout(() => {
-      if (!this.#paused && !this.#unfinished && !this.#ended) this.#connection.socket.resume();
+      if (!this.#paused && !this.#unfinished && !this.#ended) this.#connection.resume();
     }, REST_MS);
   }
 
@@ -238,7 +242,7 @@ export class ReplicationStream {
     setImmediate(() => {
       if (this.#paused || this.#ended) return;
       if (this.#unfinished) this.#work();
-      else this.#connection.socket.resume();
+      else this.#connection.resume();
     });
   }
 
@@ -261,7 +265,7 @@ export class ReplicationStream {
     switch (frames.type) {
       case COPY_BOTH:
         this.#unfinished = true;
-        this.#connection.socket.pause();
+        this.#connection.pause();
         this.#settle!.resolve();
         return true;
       case ERROR:

@@ -5,6 +5,7 @@ import {SqlError} from '../base/sql-error.ts';
 import type {EngineAddress} from './address.ts';
 import {openClient} from './connect.ts';
 import type {ConnectOptions} from './connect.ts';
+import {ThreadReader} from './thread-reader.ts';
 
 export interface ReplicationConnection {
   /**
@@ -13,8 +14,16 @@ export interface ReplicationConnection {
    * `destroyed` when you attach. What arrives before `onBytes` comes as `data` events.
    */
   readonly socket: net.Socket | tls.TLSSocket;
-  /** From now on the listener gets every chunk. It is valid during the call, and until `resume()` if the call pauses the socket. */
+  /** From now on the listener gets every chunk. It is valid during the call, and until `resume()` if the call pauses. */
   onBytes(listener: (chunk: Buffer) => void): void;
+  pause(): void;
+  resume(): void;
+  /** While paused. From now on a thread reads ahead of the listener, where that is possible. The socket itself must not be resumed. */
+  readAhead(): void;
+  /** A thread reads ahead, at a pace of its own. */
+  readonly readsAhead: boolean;
+  /** The other way round; what was read ahead and not delivered is dropped. Paused. */
+  dropAhead(): void;
   /** Process id of the walsender: what `pg_stat_replication` and `pg_replication_slots.active_pid` show. */
   readonly processId: number;
   /** Cuts the connection; the server releases the slot as soon as it notices. Safe to call twice. */
@@ -101,15 +110,40 @@ export async function connectReplication(
   const {processID} = client as unknown as {readonly processID: number | null};
   if (processID === null) throw new SqlError('08P01', 'the server sent no process id');
   if (partial.rest().length > 0) socket.unshift(partial.rest());
+  let deliver = (chunk: Buffer): void => void socket.emit('data', chunk);
+  let ahead: ThreadReader | undefined;
+  const dropAhead = (): void => {
+    ahead?.close();
+    ahead = undefined;
+  };
   return {
     socket,
     processId: processID,
     onBytes: listener => {
+      deliver = listener;
       socket.removeAllListeners('data');
       // TLS decrypts into buffers of its own, and what was put back above comes this way too.
       socket.on('data', listener);
       plain.listen(listener);
     },
-    close: () => socket.destroy(),
+    pause: () => void (ahead ?? socket).pause(),
+    resume: () => void (ahead ?? socket).resume(),
+    readAhead: () => {
+      ahead = ThreadReader.open(socket, {
+        listener: chunk => deliver(chunk),
+        onEnd: () => {
+          ahead = undefined;
+          socket.resume();
+        },
+      });
+    },
+    get readsAhead() {
+      return ahead !== undefined;
+    },
+    dropAhead,
+    close: () => {
+      dropAhead();
+      socket.destroy();
+    },
   };
 }
