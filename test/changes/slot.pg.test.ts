@@ -68,6 +68,11 @@ describe.each([15, 18] as const)('PostgreSQL %i', version => {
     await writeFile(join(server.directory, 'data', 'recovery.signal'), '');
     await server.start();
     const client = await world.connect();
+    // A hot standby lets clients in before its recovery has ended.
+    await poll('the end of the recovery', 60_000, async () => {
+      const {rows} = await client.query<{recovering: boolean}>('SELECT pg_is_in_recovery() AS recovering');
+      return !rows[0].recovering;
+    });
     const second = await identifySystem(client);
     expect(second).toEqual({system: first.system, timeline: 2});
     const history = await readTimelineHistory(world.address, 2);
