@@ -43,6 +43,8 @@ export class ClientMessages {
   readonly #login: Login;
   /** While a message is worked on, further ones wait; in `copy` COPY data may pass all the same. */
   #hold: 'no' | 'all' | 'copy' = 'no';
+  /** Syncs behind COPY data, while it is open whether the COPY goes on. */
+  #syncs: Buffer[] = [];
   /** Within a statement that is too long to be read. */
   #overlong: 'query' | 'parse' | undefined;
   /** The client has sent what the server does not survive; nothing is read behind it. */
@@ -151,7 +153,12 @@ export class ClientMessages {
       }
       default:
     }
-    if (this.#hold === 'copy' && request === 'copyDone') return this.#endCopyWindow();
+    if (this.#hold === 'copy') {
+      if (request === 'copyDone') return this.#endCopyWindow();
+      if (request === 'sync' && size <= LONGEST_SMALL_MESSAGE) return this.#keepSync();
+      // A COPY that took more data ignored them.
+      this.#syncs = [];
+    }
     this.#exchange.ledger.sent(request);
     return this.#pass();
   }
@@ -167,7 +174,7 @@ export class ClientMessages {
 
   /**
    * Something else amid COPY data. A server that still waits for data ends the connection when it sees the type; one whose COPY has
-   * failed meanwhile discards what we send up to our Sync, and then the message itself gets its turn.
+   * failed meanwhile discards what we send up to our Sync, and then the message itself gets its turn. No Sync of the client comes before ours.
    */
   #breakCopy(type: number): false {
     this.#exchange.toBackend.send(Buffer.from([type, 0, 0, 0, 4]));
@@ -175,8 +182,26 @@ export class ClientMessages {
     return false;
   }
 
+  #keepSync(): boolean {
+    const source = this.#source;
+    if (!source.whole()) return false;
+    const from = source.takeWhole();
+    this.#syncs.push(Buffer.from(source.buffer.subarray(from, source.start)));
+    return true;
+  }
+
+  /** To a server that waits for no COPY data any more. */
+  #sendSyncs(): void {
+    for (const frame of this.#syncs) {
+      this.#exchange.ledger.sent('sync');
+      this.#exchange.toBackend.send(frame);
+    }
+    this.#syncs = [];
+  }
+
   #endCopyWindow(): boolean {
     if (!this.#source.whole()) return false;
+    this.#syncs = [];
     this.#exchange.ledger.sent('copyDone');
     this.#pass();
     // The one behind our Execute was ignored as part of the COPY.
@@ -230,6 +255,7 @@ export class ClientMessages {
       const handling = await work();
       this.#hold = 'no';
       this.#handle(request, handling, frame);
+      this.#sendSyncs();
     } catch (error) {
       this.#onFailure(error);
       return;

@@ -4,8 +4,8 @@ import type {PlanStatement} from '../statements/statement.ts';
 import {BackendCalls} from './backend-calls.ts';
 import {BACKEND, commandComplete, readReport, writeReport} from './backend-messages.ts';
 import type {Exchange} from './exchange.ts';
-import {FLUSH, FRONTEND, describePortal, parse, query} from './frontend-messages.ts';
-import type {AnswerReader} from './ledger.ts';
+import {FLUSH, FRONTEND, closeStatement, describePortal, parse, query} from './frontend-messages.ts';
+import type {AnswerReader, Settled} from './ledger.ts';
 import {failure, runPlan} from './plan-run.ts';
 import type {GatewayServices, RunPlan} from './plan-run.ts';
 import {isPlain} from './plain-text.ts';
@@ -24,14 +24,14 @@ export type Handling =
   | {readonly kind: 'hold'; readonly work: () => Promise<Exclude<Handling, {kind: 'hold'}>>};
 
 type Decided = Exclude<Handling, {kind: 'hold'}>;
+type Standing = Settled | 'copying';
 
 const PASS: Decided = {kind: 'pass'};
 const DONE: Decided = {kind: 'done'};
-/** The server says where it stands. */
-const OUT_OF_PLACE: Record<'query' | 'parse', Decided> = {
-  query: {kind: 'replace', frame: query('a statement of Sluice out of its place')},
-  parse: {kind: 'replace', frame: parse('', 'a statement of Sluice out of its place')},
-};
+/** Statements that do nothing. The unnamed one of the client is gone behind its own Query, not behind a Parse. */
+const NOTHING: Record<'query' | 'parse', Buffer> = {query: query(''), parse: parse('sluice', '')};
+/** What happens to them is not the client's concern, except that the connection ends. */
+const SWALLOW: AnswerReader = {use: type => (type === BACKEND.error ? 'pass' : 'drop')};
 
 /**
  * What the server prepares in the place of a statement that we run: it answers Parse, Bind and Describe (no rows), and 25P02 where
@@ -99,11 +99,11 @@ export class Interception {
       if (encoded === undefined) return pass();
       return {kind: 'replace', frame: query(encoded), reader: correcting(replaced, this.#forgetting(''))};
     }
-    return this.#hold(async () => {
+    return this.#holdText('query', async () => {
       this.#statements.delete('');
       await new StringRun(text, this.#exchange, this.#services).run(found);
       return DONE;
-    }, OUT_OF_PLACE.query);
+    });
   }
 
   /** A whole Parse. */
@@ -141,10 +141,10 @@ export class Interception {
   /** Fails as a statement of the server's would, in its place; the text of the statement is not known. */
   refuse(request: 'query' | 'parse', error: SqlError): Handling {
     if (request === 'parse') return this.#refuseParse(error, () => 1);
-    return this.#hold(async () => {
+    return this.#holdText('query', async () => {
       await new StringRun('', this.#exchange, this.#services).run({kind: 'refused', error, at: 0, steps: []});
       return DONE;
-    }, OUT_OF_PLACE.query);
+    });
   }
 
   /** The server shall say what is wrong with the bytes, unless it would repeat the value of a secret in its log. */
@@ -164,18 +164,18 @@ export class Interception {
    */
   #withSettings(request: 'query' | 'parse', bytes: Buffer, decide: () => Handling): Handling {
     if (this.#exchange.ledger.next === undefined || !hangsOnSettings(bytes)) return decide();
-    return this.#hold(async () => {
+    return this.#holdText(request, async () => {
       const handling = decide();
       return handling.kind === 'hold' ? await handling.work() : handling;
-    }, OUT_OF_PLACE[request]);
+    });
   }
 
   #refuseParse(error: unknown, positionOf: (offset: number) => number): Handling {
-    return this.#hold(async () => {
+    return this.#holdText('parse', async () => {
       const calls = new BackendCalls(this.#exchange, 'sluice');
       this.#exchange.toClient.send(await failure(error, calls, this.#exchange, this.#services, positionOf));
       return DONE;
-    }, OUT_OF_PLACE.parse);
+    });
   }
 
   /** Bind, Execute or Close, as much of it as holds the names; to be called only while `watching`. */
@@ -189,20 +189,21 @@ export class Interception {
       case FRONTEND.bind: {
         const portal = nameAt(head, 5);
         const statement = nameAt(head, portal.end + 1);
-        return this.#hold(() => Promise.resolve(this.#bind(portal.key, statement.key)));
+        return {kind: 'pass', reader: this.#changing(() => this.#bound(portal.key, statement.key))};
       }
-      default:
-        return this.#hold(() => this.#execute(nameAt(head, 5)));
+      default: {
+        const portal = nameAt(head, 5);
+        // A COPY that fails takes the portals with it, or makes its transaction refuse them.
+        return this.#hold(async standing => (standing === 'settled' ? await this.#execute(portal) : PASS));
+      }
     }
   }
 
-  #bind(portal: string, statement: string): Decided {
+  /** Everything before the Bind has been answered. */
+  #bound(portal: string, statement: string): void {
     const prepared = this.#statements.get(statement);
-    const change = () => {
-      if (prepared === undefined) this.#portals.delete(portal);
-      else this.#portals.set(portal, {prepared, ran: false});
-    };
-    return {kind: 'pass', reader: this.#changing(change)};
+    if (prepared === undefined) this.#portals.delete(portal);
+    else this.#portals.set(portal, {prepared, ran: false});
   }
 
   async #execute({key, bytes}: {key: string; bytes: Buffer}): Promise<Decided> {
@@ -210,7 +211,7 @@ export class Interception {
     if (portal === undefined) return PASS;
     const {ledger, toBackend, toClient} = this.#exchange;
     // Whether the portal is still there is the server's to say, before we do anything.
-    ledger.sent('describe', {use: type => (type === BACKEND.error ? 'pass' : 'drop')});
+    ledger.sent('describe', SWALLOW);
     toBackend.send(describePortal(bytes));
     if ((await this.#standstill()) !== 'settled') return DONE;
 
@@ -224,18 +225,44 @@ export class Interception {
     return DONE;
   }
 
-  /**
-   * Waits for the answers to all that was sent before. Where the server discards the message it just goes on. During COPY FROM STDIN
-   * the server fails when it sees its type, or, if its COPY has failed meanwhile, runs it. A text that it must not see gets there neither way.
-   */
-  #hold(work: () => Promise<Decided>, outOfPlace: Decided = PASS): Handling {
-    return {
-      kind: 'hold',
-      work: async () => ((await this.#standstill()) === 'settled' ? await work() : outOfPlace),
-    };
+  /** Waits for the answers to all that was sent before. */
+  #hold(work: (standing: Standing) => Promise<Decided>): Handling {
+    return {kind: 'hold', work: async () => await work(await this.#standstill())};
   }
 
-  #standstill(): Promise<'settled' | 'failed' | 'copying'> {
+  /** The same for a text, which the server must not see; where it would discard it there is nothing to do. */
+  #holdText(request: 'query' | 'parse', work: () => Promise<Decided>): Handling {
+    return this.#hold(async standing => {
+      const settled = standing === 'copying' ? await this.#outlastCopy(request) : standing;
+      return settled === 'settled' ? await work() : DONE;
+    });
+  }
+
+  /**
+   * Something else amid the data of COPY FROM STDIN. A server that waits for more data ends the connection when it sees the type. One
+   * whose COPY has failed meanwhile tells of that and waits for the rest of the message: then it becomes one that does nothing.
+   */
+  async #outlastCopy(request: 'query' | 'parse'): Promise<Settled> {
+    const {ledger, toBackend} = this.#exchange;
+    const nothing = NOTHING[request];
+    toBackend.send(nothing.subarray(0, 1));
+    await this.#settled();
+    ledger.sent(request, SWALLOW);
+    toBackend.send(nothing.subarray(1));
+    if (request === 'parse') {
+      ledger.sent('close', SWALLOW);
+      toBackend.send(closeStatement('sluice'));
+      toBackend.send(FLUSH);
+    }
+    return await this.#settled();
+  }
+
+  #settled(): Promise<Settled> {
+    this.#exchange.flush();
+    return this.#exchange.whileConnected(this.#exchange.ledger.settled());
+  }
+
+  #standstill(): Promise<Standing> {
     const {ledger, toBackend} = this.#exchange;
     if (!ledger.comesByItself) toBackend.send(FLUSH);
     this.#exchange.flush();

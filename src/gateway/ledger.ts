@@ -128,7 +128,7 @@ export class Ledger {
     return this.#wait(false) as Promise<Settled>;
   }
 
-  /** Resolves when nothing more will come until the client sends something: besides `settled`, the server may wait for COPY data. */
+  /** Resolves when nothing more will come until the client sends something: besides `settled`, the server may wait for more COPY data. */
   standstill(): Promise<Settled | 'copying'> {
     return this.#wait(true);
   }
@@ -142,7 +142,7 @@ export class Ledger {
 
   #wake(): void {
     const empty = this.#head === this.#queue.length;
-    if (!empty && !(this.#copying && this.#endOfCopy() === -1)) return;
+    if (!empty && !(this.#copying && this.#onlyCopyData())) return;
     const standing = !empty ? 'copying' : this.#skipping ? 'failed' : 'settled';
     const waiters = this.#waiters;
     this.#waiters = waiters.filter(({alsoCopying}) => !empty && !alsoCopying);
@@ -202,6 +202,11 @@ export class Ledger {
 
   #endOfCopy(): number {
     return this.#queue.findIndex(({request}, at) => at > this.#head && request === 'copyDone');
+  }
+
+  /** What else stands behind the COPY would end it, so an answer to that will come. */
+  #onlyCopyData(): boolean {
+    return this.#queue.every(({request}, at) => at <= this.#head || request === 'copyData' || request === 'sync');
   }
 
   /** The server reads on while it waits for data, so a Sync that stands in front of the data was ignored. */

@@ -263,6 +263,13 @@ const CONVERSATIONS: Record<string, (our: Statements) => Conversation> = {
     client.send(run(COPY), S, d('x\n'), c, S, Q(our.ok), run(COPY), S, f, S, run(our.ok), S, Q('DELETE FROM t'));
     return [...seen, ...(await client.ready(5))];
   },
+  'behind the data of a COPY that has failed, without its end': our =>
+    burst(
+      ...[Q(COPY), d('x\n'), Q(our.insert), Q(`SELECT 'a\\'; ${our.ok}`)],
+      ...[Q(COPY), d('x\n'), run(our.ok), S, Q(COPY), d('x\n'), S, Q(our.show)],
+      ...[Q(`${our.ok}; ${COPY}`), d('x\n'), S, Q('SELECT 1'), Q(`${our.ok}; ${COPY}`), d('x\n'), S, run(our.ok), S],
+      Q('DELETE FROM t'),
+    ),
   'behind COPY data that nobody wants': our =>
     burst(Q('COPY missing FROM STDIN'), d('1\n'), c, Q(our.ok), d('2\n'), run(our.ok), S, f, Q(our.ok)),
   'extended, between Queries': our =>

@@ -64,21 +64,24 @@ const MESSAGES: Record<string, (our: Statements) => Buffer> = {
 };
 const THE_END = 'the end of this session';
 
+/** Half of all messages, so that much happens amid COPY data. */
+const COPY_MESSAGES = Object.keys(MESSAGES).filter(name => /copy in|with copy|^[dcfS]( |$)/.test(name));
+
 /**
- * Left out: Query within a pipeline, which 18.4 itself answers with XX000 at times; ours amid COPY data, and anything amid the data of
- * a COPY that stands in a string with ours, where it depends on time whether the COPY has failed before.
+ * Left out: Query within a pipeline, which 18.4 itself answers with XX000 at times; COPY data behind a Sync behind COPY data, where only
+ * the server knows which data has failed, and so whether the Sync has an answer.
  */
 function frames(names: readonly string[], our: Statements): Buffer {
   const sent: Buffer[] = [];
   let inPipeline = false;
-  let inCopy = false;
-  let inMixedCopy = false;
+  let data: 'none' | 'sent' | 'synced' = 'none';
   for (const name of names) {
-    const early = /ours|mixed|backslash/.test(name) || (inMixedCopy && !/^(d |[cfHS]$)/.test(name));
-    if (inCopy && early) sent.push(f);
-    inMixedCopy = name.endsWith('with copy') || (inMixedCopy && /^(d |[HS]$)/.test(name));
-    if (/copy in|with copy/.test(name)) inCopy = true;
-    else if (name === 'c' || name === 'f') inCopy = false;
+    if (name.startsWith('d ')) {
+      if (data === 'synced') sent.push(f);
+      data = 'sent';
+    } else if (name !== 'H') {
+      data = name === 'S' && data !== 'none' ? 'synced' : 'none';
+    }
     if (name.startsWith('Q') && inPipeline) sent.push(S);
     inPipeline = name !== 'S' && (inPipeline ? !name.startsWith('Q') : !/^[Qdcf]/.test(name));
     sent.push(MESSAGES[name](our));
@@ -117,7 +120,8 @@ describe.each([
   afterAll(async () => await world[Symbol.asyncDispose]());
 
   test('any sequence of messages is answered as by PostgreSQL', async () => {
-    const names = fc.array(fc.constantFrom(...Object.keys(MESSAGES)), {minLength: 1, maxLength: 14});
+    const name = fc.oneof(fc.constantFrom(...Object.keys(MESSAGES)), fc.constantFrom(...COPY_MESSAGES));
+    const names = fc.array(name, {minLength: 1, maxLength: 14});
     await fc.assert(
       fc.asyncProperty(names, fc.nat(), async (session, split) => {
         const direct = await converse(world.direct, session, THEIRS, split);
