@@ -25,22 +25,23 @@ const SUPERUSER = 'sluice_test';
 export class PostgresServer {
   /** May be changed while the server is stopped. */
   port: number;
+  /** May be changed while the server is stopped, to those of another minor version. */
+  programs: string;
   readonly password: string;
   /** Mode 0700, of the server's user. `data` and `server.log` are in it. */
   readonly directory: string;
-  readonly #binaries: string;
   readonly #user: ServerUser | undefined;
   readonly #options: PostgresOptions;
   #child: Child | undefined;
 
   private constructor(
-    where: {port: number; directory: string; binaries: string},
+    where: {port: number; directory: string; programs: string},
     password: string,
     options: PostgresOptions,
   ) {
     this.port = where.port;
     this.directory = where.directory;
-    this.#binaries = where.binaries;
+    this.programs = where.programs;
     this.password = password;
     this.#options = options;
     this.#user = chooseServerUser();
@@ -49,7 +50,7 @@ export class PostgresServer {
   static async start(options: PostgresOptions = {}): Promise<PostgresServer> {
     const version = options.version ?? 18;
     const directory = await mkdtemp(join(tmpdir(), 'sluice-postgres-'));
-    const where = {port: await freePort(), directory, binaries: await postgresBinaries(version)};
+    const where = {port: await freePort(), directory, programs: await postgresBinaries(version)};
     const server = new PostgresServer(where, randomBytes(12).toString('hex'), options);
     try {
       await server.#initialise(version);
@@ -64,7 +65,7 @@ export class PostgresServer {
   /** A standby of this server, which must be stopped and is started. The same settings, with these on top. */
   async startStandby(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
     const directory = await mkdtemp(join(tmpdir(), 'sluice-standby-'));
-    const where = {port: await freePort(), directory, binaries: this.#binaries};
+    const where = {port: await freePort(), directory, programs: this.programs};
     const primary = `host=127.0.0.1 port=${this.port} user=${SUPERUSER} password=${this.password} dbname=postgres`;
     const standby = new PostgresServer(where, this.password, {
       ...this.#options,
@@ -86,6 +87,31 @@ export class PostgresServer {
     return standby;
   }
 
+  /**
+   * What pg_upgrade makes of this server, which must be stopped and then stays so: another one with the same data and passwords, not yet
+   * started. Throws with what pg_upgrade says. `programs` are those of the newer version, 18.
+   */
+  async upgrade(programs: string): Promise<PostgresServer> {
+    const directory = await mkdtemp(join(tmpdir(), 'sluice-upgraded-'));
+    const where = {port: await freePort(), directory, programs};
+    const upgraded = new PostgresServer(where, this.password, this.#options);
+    try {
+      // The same as of the old server, as pg_upgrade demands: 18 has made checksums the default.
+      await upgraded.#initialise(18, ['--no-data-checksums']);
+      // A server with logical slots does not start without. People have it in postgresql.conf.
+      const settings = `-c wal_level=logical -c max_replication_slots=${TEST_SETTINGS['max_replication_slots']}`;
+      await upgraded.#run('pg_upgrade', [
+        ...['-b', this.programs, '-d', join(this.directory, 'data'), '-o', settings],
+        ...['-B', programs, '-D', join(directory, 'data'), '-O', settings],
+        ...['-U', SUPERUSER, '-s', directory, '--no-sync'],
+      ]);
+    } catch (error) {
+      await upgraded[Symbol.asyncDispose]();
+      throw error;
+    }
+    return upgraded;
+  }
+
   /** A superuser, over TCP, with his password. */
   get url(): string {
     return `postgres://${SUPERUSER}:${this.password}@127.0.0.1:${this.port}/postgres`;
@@ -101,7 +127,7 @@ export class PostgresServer {
     const logStart = existsSync(this.logFile) ? (await stat(this.logFile)).size : 0;
     const settings = {...TEST_SETTINGS, ...this.#options.settings, port: String(this.port)};
     const child = await Child.spawn({
-      command: join(this.#binaries, 'postgres'),
+      command: join(this.programs, 'postgres'),
       args: [
         '-D',
         join(this.directory, 'data'),
@@ -144,7 +170,7 @@ export class PostgresServer {
     await rm(this.directory, {recursive: true, force: true});
   }
 
-  async #initialise(version: PostgresVersion): Promise<void> {
+  async #initialise(version: PostgresVersion, further: readonly string[] = []): Promise<void> {
     const passwordFile = join(this.directory, 'password');
     await writeFile(passwordFile, this.password, {mode: 0o600});
     if (this.#user !== undefined) {
@@ -153,24 +179,20 @@ export class PostgresServer {
     }
     const locale =
       version === 15 ? ['--locale=C.UTF-8'] : ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
-    await promisify(execFile)(
-      join(this.#binaries, 'initdb'),
-      [
-        '-D',
-        join(this.directory, 'data'),
-        '-U',
-        SUPERUSER,
-        '-A',
-        'scram-sha-256',
-        `--pwfile=${passwordFile}`,
-        '-E',
-        'UTF8',
-        '--no-sync',
-        ...locale,
-      ],
-      {cwd: this.directory, env: {PATH: process.env['PATH'], LANG: 'C.UTF-8'}, ...this.#user},
-    );
+    const data = join(this.directory, 'data');
+    const access = ['-U', SUPERUSER, '-A', 'scram-sha-256', `--pwfile=${passwordFile}`];
+    await this.#run('initdb', ['-D', data, ...access, '-E', 'UTF8', '--no-sync', ...locale, ...further]);
     await rm(passwordFile);
+  }
+
+  /** One of its programs, as its user. */
+  async #run(program: string, args: readonly string[]): Promise<void> {
+    const env = {PATH: process.env['PATH'], LANG: 'C.UTF-8', PGPASSWORD: this.password};
+    try {
+      await promisify(execFile)(join(this.programs, program), args, {cwd: this.directory, env, ...this.#user});
+    } catch (error) {
+      throw new Error(`${program} fails: ${(error as {stdout?: string}).stdout}`, {cause: error});
+    }
   }
 }
 

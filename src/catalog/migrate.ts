@@ -15,6 +15,7 @@ import {privileges} from './migrations/privileges.ts';
 import {relations} from './migrations/relations.ts';
 import {replicas} from './migrations/replicas.ts';
 import {state} from './migrations/state.ts';
+import {upgrades} from './migrations/upgrades.ts';
 
 /** In order; only ever appended to. */
 const MIGRATIONS: readonly Migration[] = [
@@ -32,6 +33,7 @@ const MIGRATIONS: readonly Migration[] = [
   moreCatalogViews,
   moreInternalViews,
   hasPrivilege,
+  upgrades,
 ];
 
 /** Advisory lock that lets one start at a time migrate, and no other uninstall meanwhile: "sluicemi" in ASCII. */
@@ -39,7 +41,7 @@ export const MIGRATION_LOCK = '8317426476498644329';
 
 /**
  * Brings the state in this database to what this Sluice expects; does nothing if it is there already. `client` is a connection of
- * Sluice's own role, which will own everything. Throws `SqlError` 55000 when a newer Sluice has been here.
+ * Sluice's own role, which will own everything. Throws `SqlError` 55000 when a newer Sluice has been here, or the state came with a dump.
  */
 export async function migrate(client: pg.Client): Promise<void> {
   await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
@@ -47,6 +49,8 @@ export async function migrate(client: pg.Client): Promise<void> {
     const applied = await appliedVersion(client);
     refuseNewer(applied);
     for (const migration of MIGRATIONS) if (migration.version > applied) await apply(client, migration);
+    await refuseDump(client);
+    await client.query('SELECT mz_sluice.follow_upgrade()');
   } finally {
     await client.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
   }
@@ -73,6 +77,16 @@ function refuseNewer(applied: number): void {
   throw new SqlError('55000', `state of Sluice has version ${applied}, this Sluice knows versions up to ${latest}`, {
     detail: 'A newer Sluice has used this database or data directory.',
     hint: 'Start that version of Sluice, or a later one.',
+  });
+}
+
+/** Its OIDs are those of another database: whatever is looked up by them is a stranger's. */
+async function refuseDump(client: pg.Client): Promise<void> {
+  const {rows} = await client.query<{dump: boolean}>('SELECT mz_sluice.came_from_dump() AS dump');
+  if (!rows[0].dump) return;
+  throw new SqlError('55000', 'the state of Sluice in this database came with a dump', {
+    detail: 'It refers to tables, roles and types by OID, which a dump does not keep.',
+    hint: 'Run sluice uninstall on it, start Sluice, and create everything again. How to make a dump without Sluice is in docs/upgrade.md.',
   });
 }
 

@@ -89,6 +89,11 @@ export class WorkerCatalog {
     this.#client = client;
   }
 
+  /** pg_upgrade gives schemas other OIDs: to be called when a server is met that may be another one than before. */
+  async followUpgrade(): Promise<void> {
+    await this.#client.query('SELECT mz_sluice.follow_upgrade()');
+  }
+
   async clusters(): Promise<ClusterDefinition[]> {
     const {rows} = await this.#client.query<{id: string; name: string; replication_factor: number}>(
       `SELECT c.id, c.name, c.replication_factor FROM mz_sluice.cluster c JOIN pg_class a ON a.oid = c.anchor ORDER BY c.id`,
@@ -98,7 +103,7 @@ export class WorkerCatalog {
 
   /** The cluster's sinks. One whose definition cannot be read is left out and gets the status `stalled`. */
   async sinks(cluster: ObjectId): Promise<SinkDefinition[]> {
-    await this.#client.query('SELECT mz_sluice.sweep()');
+    await this.#client.query('SELECT mz_sluice.sweep(), mz_sluice.note_schema_names()');
     const {rows} = await this.#client.query<{sink: SinkRow}>(SINKS, [cluster]);
     const inputs = rows.flatMap(({sink}) => (sink.next === null ? [sink] : [sink, sink.next]));
     const oids = new Set(inputs.flatMap(({columns}) => columns.map(column => column.typeOid)));
@@ -142,12 +147,12 @@ export class WorkerCatalog {
     return rows[0]?.status;
   }
 
-  /** After the last worker of a paused cluster has ended. */
-  async recordPaused(cluster: ObjectId): Promise<void> {
+  /** The same for every sink that the cluster has by now. */
+  async recordStatusOfAll(cluster: ObjectId, change: Omit<SinkStatusChange, 'sink'>): Promise<void> {
     const {rows} = await this.#client.query<{id: string}>('SELECT id FROM mz_sluice.sink WHERE cluster = $1', [
       cluster,
     ]);
-    for (const {id} of rows) await this.recordStatus({sink: id, status: 'paused'});
+    for (const {id} of rows) await this.recordStatus({sink: id, ...change});
   }
 
   async #pruneHistory(sink: ObjectId): Promise<void> {

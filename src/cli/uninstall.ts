@@ -87,7 +87,7 @@ async function publicationSteps(client: pg.Client): Promise<Step[]> {
 }
 
 async function tableSteps(client: pg.Client): Promise<Step[]> {
-  if (!(await exists(client, 'mz_sluice.identity_before'))) return [];
+  if (!(await exists(client, 'mz_sluice.identity_before')) || (await cameFromDump(client))) return [];
   // Those that a publication still holds come free when it is dropped.
   const published = await client.query<{relation: string; name: string}>(
     `SELECT DISTINCT t.relid::text AS relation, format('%I.%I', n.nspname, c.relname) AS name
@@ -143,6 +143,12 @@ function statement(what: string, kind: string, name: string): Step {
 async function exists(client: pg.Client, relation: string): Promise<boolean> {
   const {rows} = await client.query<{there: boolean}>('SELECT to_regclass($1) IS NOT NULL AS there', [relation]);
   return rows[0].there;
+}
+
+/** Then what is noted of tables is about those of another database. */
+async function cameFromDump(client: pg.Client): Promise<boolean> {
+  const {rows} = await client.query<{dump: boolean}>('SELECT mz_sluice.came_from_dump() AS dump');
+  return rows[0].dump;
 }
 
 /** DROP … CASCADE would take them along. */

@@ -188,7 +188,7 @@ export class ClusterLog implements ChangeSource {
         'SL012',
         `the progress of sink "${sinkName}" was written by another PostgreSQL (system ${progress.system})`,
         {
-          hint: `This one is system ${this.identity.system}. Point Sluice at the PostgreSQL that the sink was created on, or create a sink with a target of its own.`,
+          hint: `This one is system ${this.identity.system}. If it is what pg_upgrade has made of that one, drop the sink, empty the target, and create the sink again. Otherwise point Sluice at the PostgreSQL that the sink was created on, or create a sink with a target of its own.`,
         },
       );
     }

@@ -3,6 +3,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import type pg from 'pg';
 import type {Logger} from 'pino';
 import {listenForChanges} from '../catalog/listen.ts';
+import {WorkerCatalog} from '../catalog/worker-catalog.ts';
 import {connect} from '../engine/connect.ts';
 import {answerWithin, DEAD_MS} from '../engine/answer-within.ts';
 import {Lease, LEASE_MS, workerApplicationName} from './lease.ts';
@@ -48,6 +49,7 @@ export class ClusterWorker {
     );
     if (lease === undefined) return;
     this.#log.info({owner}, 'worker owns the cluster');
+    await new WorkerCatalog(control).followUpgrade();
     const fleet = await SinkFleet.open({
       engine,
       cluster,

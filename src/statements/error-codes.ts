@@ -179,8 +179,10 @@ export const STALL_ERRORS = {
     remedy: AGAIN,
   },
   SL012: {
-    explanation: 'The progress in the target was written by a sink of another PostgreSQL.',
-    remedy: 'Use the PostgreSQL that the sink was created on, or a target of its own.',
+    explanation:
+      'The progress in the target was written by a sink of another PostgreSQL; pg_upgrade makes another one of the same data.',
+    remedy:
+      'After pg_upgrade: drop the sink, empty its target, and create the sink again. Otherwise use the PostgreSQL that the sink was created on, or a target of its own.',
   },
   SL013: {
     explanation: 'A fail-over or a restore has undone transactions that the target has already.',

@@ -18,6 +18,8 @@ CREATE TABLE mz_sluice.default_privilege (
   everybody boolean NOT NULL,
   -- NULL: in every schema.
   schema oid,
+  -- Its name of late, because pg_upgrade gives it another OID.
+  schema_name text,
   kind text NOT NULL CHECK (kind IN ('connection', 'secret', 'cluster'))
 );
 CREATE SEQUENCE mz_sluice.default_privilege_number;
@@ -180,7 +182,8 @@ BEGIN
   IF anchors = '{}' THEN
     new_anchor := mz_sluice.create_anchor(format('default privileges %s: %ss', nextval('mz_sluice.default_privilege_number'), kind)::name,
       coalesce(role, (SELECT oid FROM pg_roles WHERE rolname = current_user)), NULL, '{}');
-    INSERT INTO mz_sluice.default_privilege VALUES (new_anchor, role IS NULL, in_schema, kind);
+    INSERT INTO mz_sluice.default_privilege
+    VALUES (new_anchor, role IS NULL, in_schema, (SELECT nspname FROM pg_namespace WHERE oid = in_schema), kind);
     anchors := ARRAY[new_anchor];
   END IF;
   PERFORM mz_sluice.change_acl(anchors[1], view_privileges, grantee, false);
