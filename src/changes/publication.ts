@@ -4,11 +4,19 @@ import {ANNOUNCEMENT_TABLE, ensureAnnouncements} from './announcements.ts';
 
 const PUBLISHED_OPERATIONS = 'insert, update, delete, truncate';
 
+const OWN_TABLES = `('mz_sluice.heartbeat'::regclass, '${ANNOUNCEMENT_TABLE.schema}.${ANNOUNCEMENT_TABLE.name}'::regclass)`;
+
 /** SQL: whether the publication `p` sends all kinds of changes, whole ones, and both tables of ours. */
 export const SENDS_EVERYTHING = `p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot
   AND coalesce(to_jsonb(p) ->> 'pubgencols', 's') = 's'
-  AND (SELECT count(*) = 2 FROM pg_publication_rel WHERE prpubid = p.oid AND prrelid IN
-    ('mz_sluice.heartbeat'::regclass, '${ANNOUNCEMENT_TABLE.schema}.${ANNOUNCEMENT_TABLE.name}'::regclass))`;
+  AND (SELECT count(*) = 2 FROM pg_publication_rel WHERE prpubid = p.oid AND prrelid IN ${OWN_TABLES})`;
+
+/**
+ * SQL: text that is another one after options, name or owner of the publication `p` were changed or a table of ours was taken out, also when
+ * that was put back. Tables that come and go leave the row of the publication alone, and so does VACUUM FREEZE: it keeps `xmin` as it is.
+ */
+export const PUBLICATION_MARK = `concat_ws(' ', p.oid, p.xmin,
+  (SELECT string_agg(oid::text, ' ' ORDER BY oid) FROM pg_publication_rel WHERE prpubid = p.oid AND prrelid IN ${OWN_TABLES}))`;
 
 /**
  * Makes the cluster's publication if it is not there: with the cluster's own heartbeat row and our announcements.

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type {ObjectId, SinkDefinition} from '../catalog/definitions.ts';
-import {SENDS_EVERYTHING} from '../changes/publication.ts';
+import {PUBLICATION_MARK, SENDS_EVERYTHING} from '../changes/publication.ts';
 import type {ColumnType} from '../changes/stream-listener.ts';
 import {partitionTree} from '../engine/partition-tree.ts';
 import type {Stall} from '../sinks/errors.ts';
@@ -13,6 +13,7 @@ import {
   notInLog,
   notPublished,
   publicationChanged,
+  publicationTouched,
   publishedInPart,
   typeChanged,
 } from '../sinks/stalls.ts';
@@ -28,6 +29,8 @@ interface RelationNow {
   readonly narrowed: boolean;
   /** False when the publication lacks a kind of change, or a table of ours. */
   readonly whole: boolean;
+  /** True while the publication is as it was then: not even changed and put back. */
+  readonly untouched: boolean;
   /** A table of the relation that does not have REPLICA IDENTITY FULL. */
   readonly poor: string | null;
   /** A table that belongs to the relation and whose changes are not in the log. */
@@ -41,7 +44,8 @@ interface RelationNow {
 const NOW = `
 SELECT s.sink, n.nspname || '.' || c.relname AS name, coalesce(e.oid = st.publication_entry, false) AS published,
   coalesce(e.prqual IS NOT NULL OR e.prattrs IS NOT NULL, false) AS narrowed,
-  coalesce((SELECT ${SENDS_EVERYTHING} FROM pg_publication p WHERE p.pubname = $1), true) AS whole, tables.poor, tables.unlogged, st.column_types AS types,
+  coalesce((SELECT ${SENDS_EVERYTHING} FROM pg_publication p WHERE p.pubname = $1), true) AS whole,
+  coalesce((SELECT ${PUBLICATION_MARK} = st.publication_mark FROM pg_publication p WHERE p.pubname = $1), false) AS untouched, tables.poor, tables.unlogged, st.column_types AS types,
   (SELECT coalesce(json_object_agg(a.attnum, json_build_object('typeOid', a.atttypid::bigint, 'typmod', a.atttypmod)), '{}')
    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
 FROM unnest($2::text[], $3::oid[], $4::bigint[]) AS s (sink, relation, version)
@@ -71,11 +75,11 @@ export class RelationWatch {
     this.#publication = publication;
   }
 
-  /** After the relation was published and before its snapshot: from now on only this very entry of the publication will do, and these types. */
+  /** After the relation was published and before its snapshot: from now on only this very entry of the publication as it is will do, and these types. */
   async notePublished(client: pg.ClientBase, {id, relation, columns, version}: SinkDefinition): Promise<void> {
     const types = columns.filter(({type}) => canChange(type)).map(({attnum, type}) => [attnum, type] as const);
     await client.query(
-      `UPDATE mz_sluice.sink_relation SET publication_entry = r.oid, column_types = $4
+      `UPDATE mz_sluice.sink_relation SET publication_entry = r.oid, publication_mark = ${PUBLICATION_MARK}, column_types = $4
        FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
        WHERE sink = $2 AND version = $5 AND publication_entry IS NULL AND p.pubname = $1 AND r.prrelid = $3::oid`,
       [this.#publication, id, relation, JSON.stringify(Object.fromEntries(types)), version],
@@ -107,6 +111,12 @@ export class RelationWatch {
     return stalls;
   }
 
+  /** Only whether every change that the sink needed was published until now: the relation itself may have changed since. */
+  async checkPublished(client: pg.ClientBase, definition: SinkDefinition): Promise<Stall | undefined> {
+    const stall = (await this.check(client, [definition])).get(definition.id);
+    return stall?.code === 'SL006' ? stall : undefined;
+  }
+
   forget(sink: ObjectId): void {
     this.#found.delete(sink);
   }
@@ -115,6 +125,7 @@ export class RelationWatch {
     const {name, poor, unlogged} = now;
     if (!now.whole) return publicationChanged(this.#publication);
     if (!now.published) return notPublished(name, this.#publication);
+    if (!now.untouched) return publicationTouched(this.#publication);
     if (now.narrowed) return publishedInPart(name, this.#publication);
     if (poor !== null) return identityChanged(poor);
     const gone = columns.find(({attnum}) => now.columns[attnum] === undefined);

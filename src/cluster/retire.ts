@@ -5,7 +5,7 @@ import {dropSlot} from '../changes/slot.ts';
 import {dropSpool} from '../changes/snapshot-spool.ts';
 import type {ObjectId} from '../catalog/definitions.ts';
 import type {WorkerCatalog} from '../catalog/worker-catalog.ts';
-import {errorCode} from '../engine/connection-errors.ts';
+import {briefTransaction} from './brief-transaction.ts';
 
 /** Of the cluster's slot and publication, which have the same name. */
 export async function clusterSlot(client: pg.Client, cluster: string): Promise<string> {
@@ -40,16 +40,8 @@ export async function undoReleased(
   for (const released of await catalog.releasedRelations(cluster)) {
     if (isBusy(released.relation)) continue;
     if (!(await withdrawUnused(client, cluster, released.relation))) continue;
-    await client.query('BEGIN');
-    try {
-      await client.query(`SET LOCAL lock_timeout = '1s'`);
-      await catalog.forgetReleasedRelation(released);
-      await client.query('COMMIT');
-    } catch (error) {
-      await client.query('ROLLBACK');
-      // Somebody's open transaction alters the sink.
-      if (errorCode(error) !== '55P03') throw error;
-    }
+    // Where somebody's open transaction alters the sink, next time.
+    await briefTransaction(client, () => catalog.forgetReleasedRelation(released));
   }
 }
 

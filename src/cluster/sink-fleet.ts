@@ -8,7 +8,6 @@ import {WorkerCatalog} from '../catalog/worker-catalog.ts';
 import {publishRelation} from '../changes/hand-over.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import {connect} from '../engine/connect.ts';
-import {errorCode} from '../engine/connection-errors.ts';
 import {Connections} from '../engine/connections.ts';
 import {Stall, Transient} from '../sinks/errors.ts';
 import type {SinkIntake} from '../sinks/intake.ts';
@@ -17,6 +16,7 @@ import {SinkRunner, Torn, type SinkHost, type SinkTuning} from '../sinks/sink-ru
 import {StreamHost} from '../sinks/stream-host.ts';
 import type {Progress, Target, WrittenSoFar} from '../sinks/target.ts';
 import {frontierOf} from '../sinks/target.ts';
+import {briefTransaction} from './brief-transaction.ts';
 import {ClusterLog} from './cluster-log.ts';
 import {RelationWatch} from './relation-watch.ts';
 import {clusterSlot, retireLog, undoDropped, undoReleased} from './retire.ts';
@@ -106,7 +106,7 @@ export class SinkFleet {
       // One that has just gone over knows better than what was read before.
       if (definition !== undefined && definition.version < runner.definition.version) continue;
       if (definition !== undefined && sameDefinition(definition, runner.definition)) {
-        await runner.follow(definition.next);
+        await runner.follow(definition);
         continue;
       }
       await runner.stop();
@@ -221,11 +221,8 @@ export class SinkFleet {
 
   /** All sinks that there are by now. */
   async #sayAllWait(whom: string): Promise<void> {
-    await this.#withCatalog(async catalog => {
-      for (const {id} of await catalog.sinks(this.#options.cluster)) {
-        await catalog.recordStatus({sink: id, status: 'starting', details: {waiting_for: whom}});
-      }
-    });
+    const change = {status: 'starting', details: {waiting_for: whom}} as const;
+    await this.#withCatalog(catalog => catalog.recordStatusOfAll(this.#options.cluster, change));
   }
 
   /** The last sink is gone: nothing is held back any more. */
@@ -277,6 +274,10 @@ export class SinkFleet {
         }
       },
       columnNames: definition => this.#columnNames(definition),
+      verifyPublished: async definition => {
+        const stall = await this.#connections.run(client => this.#watch.checkPublished(client, definition));
+        if (stall !== undefined) throw stall;
+      },
       attach: (intake: SinkIntake) => stream.attach(intake),
       detach: (intake: SinkIntake) => stream.detach(intake),
       prove: (sink, progress, clock) => {
@@ -321,15 +322,10 @@ export class SinkFleet {
 
   /** A user's transaction that drops the sink is not waited for. */
   async #finishCutOver(sink: ObjectId, version: number): Promise<void> {
-    try {
-      await this.#connections.transaction(async client => {
-        await client.query(`SET LOCAL lock_timeout = '1s'`);
-        await new WorkerCatalog(client).finishCutOver(sink, version);
-      });
-    } catch (error) {
-      if (errorCode(error) !== '55P03') throw error;
-      throw new Transient('the sink is being dropped or altered by an open transaction', {cause: error});
-    }
+    const done = await this.#connections.run(client =>
+      briefTransaction(client, () => new WorkerCatalog(client).finishCutOver(sink, version)),
+    );
+    if (!done) throw new Transient('the sink is being dropped or altered by an open transaction');
   }
 
   #withCatalog<T>(work: (catalog: WorkerCatalog) => Promise<T>): Promise<T> {

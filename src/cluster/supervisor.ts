@@ -111,7 +111,7 @@ export class ClusterSupervisor {
       this.#children.delete(id);
       log.info({cluster: id}, 'ending the worker of a paused or dropped cluster');
       await child.stop();
-      await catalog.recordPaused(id);
+      await catalog.recordStatusOfAll(id, {status: 'paused'});
     }
     // Workers elsewhere do it for their own clusters.
     if (only === undefined) await retireOrphans(client, catalog, new Set(running.map(c => c.id)));

@@ -37,22 +37,6 @@ export class Connections {
     }
   }
 
-  /** `work` inside BEGIN … COMMIT, rolled back when it throws. */
-  async transaction<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
-    return await this.run(async client => {
-      await client.query('BEGIN');
-      try {
-        const result = await work(client);
-        await client.query('COMMIT');
-        return result;
-      } catch (error) {
-        // The error of `work` is the one to know; a connection that cannot roll back is not used again.
-        await client.query('ROLLBACK').catch(() => client.end().catch(() => undefined));
-        throw error;
-      }
-    });
-  }
-
   /** Running work ends undisturbed; its connections are closed afterwards. Waiting work fails with 57P01. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -302,3 +302,12 @@ describe('an intake that cannot go on', () => {
     expect(intake.hasOpenSlice).toBe(true);
   });
 });
+
+test('a stall names the relation as it is called by now', () => {
+  const stream = new Stream();
+  const intake = stream.attach(progress(0n));
+  intake.rename('renamed');
+  stream.router.begin({xid: 1, commitLsn: 100n, commitTime: at(T0)});
+  stream.router.changedUnseen(relation.oid, {how: 'detach'});
+  expect(stream.failures).toMatchObject([{code: 'SL007', message: expect.stringContaining('"renamed"')}]);
+});

@@ -49,9 +49,9 @@ const KEPT_CONSOLIDATIONS = 32;
  * time, and queues the slices. Synchronous throughout; the pump takes slices out at its own pace.
  */
 export class SinkIntake {
-  readonly definition: SinkDefinition;
   readonly queue: Slice[] = [];
   readonly #options: IntakeOptions;
+  #definition: SinkDefinition;
   /** One object for all slices: targets compile an encoder for each shape that they meet. */
   readonly #shape: RowShape;
   readonly #free: Consolidation[] = [];
@@ -75,12 +75,21 @@ export class SinkIntake {
 
   constructor(options: IntakeOptions) {
     this.#options = options;
-    this.definition = options.definition;
+    this.#definition = options.definition;
     this.#received = options.progress.endLsn;
     this.#floor = options.progress.time;
     this.#filter = options.progress.filter;
     const {relation, relationName, columns} = options.definition;
     this.#shape = {relation, schema: '', name: relationName, columns, framing: 'pgoutput'};
+  }
+
+  get definition(): SinkDefinition {
+    return this.#definition;
+  }
+
+  /** What messages call the relation from now on. */
+  rename(relationName: string): void {
+    this.#definition = {...this.#definition, relationName};
   }
 
   get filter(): SnapshotFilter | undefined {
@@ -107,6 +116,11 @@ export class SinkIntake {
 
   get hasOpenSlice(): boolean {
     return this.#open !== undefined;
+  }
+
+  /** The time of the open slice. */
+  get openTime(): LogicalTime | undefined {
+    return this.#open === undefined ? undefined : this.#openTime;
   }
 
   /** True while changes of an unfinished transaction are in the open slice: they cannot be taken out again. */

@@ -4,7 +4,7 @@ import type {Clock} from '../base/clock.ts';
 import {crashPoint} from '../base/crash-point.ts';
 import type {Lsn} from '../base/lsn.ts';
 import {afterCutOver, type SinkDefinition, type SinkInput, type SinkStatus} from '../catalog/definitions.ts';
-import {Stall} from './errors.ts';
+import {Fenced, Stall} from './errors.ts';
 import {SinkIntake} from './intake.ts';
 import {SinkPump, type CatchUp} from './pump.ts';
 import {backOffMs, explain, reaction} from './reaction.ts';
@@ -31,6 +31,8 @@ export interface SinkHost {
   /** Steps 1 to 3 of the hand-over; `waiting` hears whom it waits for. May be repeated, and given up. */
   publish(definition: SinkDefinition, waiting: (whom: string) => void, signal: AbortSignal): Promise<void>;
   columnNames(definition: SinkDefinition): Promise<CurrentColumnNames>;
+  /** Throws `Stall` when changes that the sink needed may not have been published. */
+  verifyPublished(definition: SinkDefinition): Promise<void>;
   /** From now on the intake hears the stream, from before its progress on. */
   attach(intake: SinkIntake): Promise<void>;
   detach(intake: SinkIntake): void;
@@ -153,8 +155,12 @@ export class SinkRunner {
     await this.#done?.catch(() => undefined);
   }
 
-  /** What the catalog says that the sink shall go over to; undefined = nothing, or nothing any more. */
-  async follow(next: SinkInput | undefined): Promise<void> {
+  /** What the catalog says now: what the relation is called, and what the sink shall go over to, if anything. */
+  async follow({relationName, next}: Pick<SinkDefinition, 'relationName' | 'next'>): Promise<void> {
+    if (relationName !== this.#definition.relationName) {
+      this.#definition = {...this.#definition, relationName};
+      this.#intake?.rename(relationName);
+    }
     if (next?.version === this.#definition.next?.version) return;
     await this.#stopPreparing();
     this.#definition = {...this.#definition, next};
@@ -303,6 +309,8 @@ export class SinkRunner {
       this.#startPreparing();
       await Promise.race([pumping, failed]);
       if (this.#ending !== undefined && !this.#stopped) {
+        // Behind the last change that is needed; the next version would not notice any more.
+        await host.verifyPublished(definition);
         await target.commit({...pump.progress, version: this.#ending.version});
         crashPoint('cut-over-committed');
         await this.#goneOver(this.#ending);
@@ -402,6 +410,11 @@ export class SinkRunner {
       crashPoint('sink-begun');
     } else {
       await host.verify(definition, progress);
+      const version = definition.next?.version ?? definition.version;
+      // Only now: after the restore of an older backup nobody of this catalog has written it, and it stays newer for ever.
+      if (progress.version > version) {
+        throw new Fenced(`Fenced off by newer version of the sink. ours=${version} theirs=${progress.version}`);
+      }
     }
     if (!this.#committedOnce) {
       await host.markCommittedOnce(definition.id);

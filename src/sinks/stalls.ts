@@ -64,6 +64,13 @@ export function publicationChanged(publication: string): Stall {
   });
 }
 
+/** It may be as it was by now. */
+export function publicationTouched(publication: string): Stall {
+  return new Stall('SL006', `publication "${publication}" was changed`, {
+    hint: `Somebody has changed its options, name, owner or tables since the sink began, perhaps back again, and nothing says which changes are missing. ${AGAIN_EMPTY}`,
+  });
+}
+
 const PARTITION = {
   attach: 'a partition with rows was attached to',
   detach: 'a partition with rows was detached from',

@@ -68,7 +68,7 @@ export class StreamHost {
   #paused = false;
   #restartWanted = false;
   #changed: (() => void) | undefined;
-  #closed = false;
+  readonly #closing = new AbortController();
   #done: Promise<void> | undefined;
   #joined: (() => void)[] = [];
 
@@ -87,7 +87,7 @@ export class StreamHost {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     this.#changed?.();
     await this.#stream?.close();
     await this.#done;
@@ -153,7 +153,7 @@ export class StreamHost {
 
   async #run(): Promise<void> {
     let attempt = 0;
-    while (!this.#closed) {
+    while (!this.#closing.signal.aborted) {
       if (this.#intakes.size === 0) {
         await new Promise<void>(resolve => {
           this.#changed = resolve;
@@ -164,7 +164,7 @@ export class StreamHost {
         await this.#readOnce();
         attempt = 0;
       } catch (error) {
-        if (this.#closed) return;
+        if (this.#closing.signal.aborted) return;
         await this.#afterError(error, attempt++);
       }
     }
@@ -182,7 +182,7 @@ export class StreamHost {
     this.#stream = stream;
     for (const resolve of joined) resolve();
     try {
-      if (this.#restartWanted || this.#closed) await stream.close();
+      if (this.#restartWanted || this.#closing.signal.aborted) await stream.close();
       await stream.ended;
     } catch (error) {
       if (!(error instanceof Leave)) throw error;
@@ -245,6 +245,6 @@ export class StreamHost {
       }
       for (const resolve of this.#joined.splice(0)) resolve();
     }
-    await clock.sleep(backOffMs(attempt, random));
+    await clock.sleep(backOffMs(attempt, random), this.#closing.signal).catch(() => undefined);
   }
 }

@@ -13,7 +13,7 @@ export interface Progress {
   readonly time: LogicalTime;
   /** True: no more changes of `time` itself can follow; the frontier that readers see is then time + 1, otherwise time. */
   readonly timeClosed: boolean;
-  /** Raised by ALTER SINK; a writer with a lower version than the recorded one is fenced off. */
+  /** Raised by ALTER SINK; the sink loop lets no writer with a lower version than the recorded one go on. */
   readonly version: number;
   /** `pg_control_system().system_identifier` and timeline of the PostgreSQL that produced the data. */
   readonly system: bigint;

@@ -119,7 +119,7 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
 
     await run(session, alterCluster('quickstart', {replicationFactor: 0}));
     expect(await status()).toEqual([{status: 'paused', error: null, details: null}]);
-    await catalog.recordPaused('u1');
+    await catalog.recordStatusOfAll('u1', {status: 'paused'});
     await run(session, alterCluster('quickstart', {replicationFactor: 1}));
     await catalog.recordStatus({sink, status: 'starting'});
     expect(await history(sink)).toEqual(['starting', 'stalled', 'paused', 'starting']);
@@ -241,7 +241,7 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     await catalog.addStatistics([delta]);
     await catalog.recordFrontier(sink, 1n, 1n);
     await catalog.recordStatus({sink, status: 'running'});
-    await catalog.recordPaused('u1');
+    await catalog.recordStatusOfAll('u1', {status: 'paused'});
     await catalog.markCommittedOnce(sink);
     await world.admin.query('RESET lock_timeout');
     await session.query('ROLLBACK');

@@ -220,19 +220,6 @@ describe.each([15, 18] as const)('PostgreSQL %i', version => {
       await connections.close();
     });
 
-    test('a transaction is rolled back with its error, and its connection is good afterwards', async () => {
-      const connections = new Connections(database.address, {applicationName: 'pool'}, 1);
-      await connections.transaction(client => client.query('CREATE TABLE public.kept (a int)'));
-      const failing = connections.transaction(async client => {
-        await client.query('INSERT INTO public.kept VALUES (1)');
-        await client.query('SELECT 1/0');
-      });
-      await expect(failing).rejects.toMatchObject({code: '22012'});
-      const {rows} = await connections.run(client => client.query('SELECT count(*)::int FROM public.kept'));
-      expect(rows).toEqual([{count: 0}]);
-      await connections.close();
-    });
-
     test('a dead or half-finished connection is replaced', async () => {
       const connections = new Connections(database.address, {applicationName: 'pool'}, 1);
       const pid = await connections.run(pidOf);

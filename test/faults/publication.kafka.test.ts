@@ -37,6 +37,28 @@ const DEEDS: Readonly<Record<string, Deed>> = {
     code: 'SL006',
     updateIsSent: true,
   },
+  'only inserts are published for a moment': {
+    act: (t, p) => [
+      `ALTER PUBLICATION ${p} SET (publish = 'insert')`,
+      `UPDATE ${t} SET b = 'lost'`,
+      `ALTER PUBLICATION ${p} SET (publish = 'insert, update, delete, truncate')`,
+    ],
+    code: 'SL006',
+    updateIsSent: true,
+  },
+  'a table of ours is taken out and put back': {
+    act: (_, p) => ['DROP', 'ADD'].map(what => `ALTER PUBLICATION ${p} ${what} TABLE mz_sluice.announcement`),
+    code: 'SL006',
+    updateIsSent: true,
+  },
+  'the identity of rows is the key for a moment': {
+    act: t => [
+      `ALTER TABLE ${t} REPLICA IDENTITY DEFAULT`,
+      `UPDATE ${t} SET b = 'lost'`,
+      `ALTER TABLE ${t} REPLICA IDENTITY FULL`,
+    ],
+    code: 'SL004',
+  },
   'the identity of rows is nothing': {act: t => [`ALTER TABLE ${t} REPLICA IDENTITY NOTHING`], code: 'SL004'},
 };
 

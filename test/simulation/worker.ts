@@ -227,7 +227,7 @@ export class SimulatedWorker {
         const definition = definitions.find(candidate => candidate.id === id);
         if (definition !== undefined && definition.version < runner.definition.version) continue;
         if (definition?.version === runner.definition.version) {
-          await runner.follow(definition.next);
+          await runner.follow(definition);
           continue;
         }
         await runner.stop();
@@ -270,6 +270,7 @@ export class SimulatedWorker {
       },
       publish: ({relation}) => session.publish(relation),
       columnNames: () => session.ask(() => COLUMN_NAMES),
+      verifyPublished: () => session.ask(() => undefined),
       attach: intake => stream.attach(intake),
       detach: intake => stream.detach(intake),
       prove: (id, progress, clock) => stream.prove(id, progress.endLsn, clock),

@@ -100,3 +100,28 @@ test.each([1, 20_000])(
     expect(written).toHaveLength(20_001);
   },
 );
+
+test('an older backup, from before the sink went over to another table, stalls it for good', async () => {
+  await start();
+  await client.query('CREATE TABLE next_t (id int PRIMARY KEY, note text)');
+  await client.query('ALTER SINK s SET FROM next_t');
+  await poll('the sink to have gone over', 60_000, async () => {
+    const {rowCount} = await client.query(
+      `SELECT FROM mz_internal.mz_materialization_dependencies d JOIN mz_catalog.mz_tables t ON t.id = d.dependency_id
+       WHERE t.name = 'next_t'`,
+    );
+    return rowCount === 1;
+  });
+  await client.query('INSERT INTO next_t VALUES (2)');
+  expect(await keys(2)).toEqual(['{"id":1}', '{"id":2}']);
+  await stop();
+  await shell('rm -r data; mv copy data');
+  await start();
+  // The restored log has to come to the position that the sink had got to, with other transactions.
+  await client.query(`INSERT INTO t SELECT n, 'restored' FROM generate_series(2, 20000) AS n`);
+  expect(await status('s', 'stalled')).toEqual({code: 'SL014', retrying: false});
+  await stop();
+  await start();
+  expect(await status('s', 'stalled')).toEqual({code: 'SL014', retrying: false});
+  expect(await keys(2)).toEqual(['{"id":1}', '{"id":2}']);
+});

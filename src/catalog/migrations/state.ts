@@ -142,6 +142,8 @@ CREATE TABLE mz_sluice.sink_relation (
   seen_storage jsonb,
   -- pg_publication_rel.oid of the relation when the sink was published: another one when somebody took it out and put it back.
   publication_entry oid,
+  -- What told the publication of that moment from a changed one (publication.ts).
+  publication_mark text,
   -- Enums and composite types of the sink's columns as they were then, by attribute number: {attnum: SqlType}.
   column_types jsonb,
   PRIMARY KEY (sink, version)

@@ -144,7 +144,7 @@ export class KafkaTarget implements Target {
     producer: TransactionalProducer,
     signal: AbortSignal,
   ): Promise<ProgressRecord | undefined> {
-    const {id, target, version, committedOnce} = this.#sink;
+    const {id, target, committedOnce} = this.#sink;
     const topic = target.connection.progressTopic;
     if (!(await ensureProgressTopic(tools, target, !committedOnce))) return undefined;
     const record = await attempt('read', `reading progress topic ${topic}`, async () =>
@@ -159,9 +159,6 @@ export class KafkaTarget implements Target {
       }),
     );
     if (record === undefined) return undefined;
-    if (record.version > version) {
-      throw new Fenced(`Fenced off by newer version of the sink. ours=${version} theirs=${record.version}`);
-    }
     if (record.own === undefined) {
       throw new Stall(
         'SL112',
