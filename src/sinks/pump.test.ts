@@ -60,12 +60,16 @@ class Recorder implements Target {
 }
 
 let now = 0;
+/** Milliseconds of the sleeps that nobody has ended yet, with what ends them. */
+let sleeps: {ms: number; end: () => void}[] = [];
+const sleep = (ms: number): Promise<void> => new Promise(end => sleeps.push({ms, end}));
 let target: Recorder;
 let intake: SinkIntake;
 let pump: SinkPump;
 
 beforeEach(() => {
   now = 0;
+  sleeps = [];
   target = new Recorder();
   const currentNames = new Map([[1, 'id']]);
   intake = new SinkIntake({definition, progress: START, currentNames, spillDirectory: directory, sliceBytes: 1 << 20});
@@ -77,7 +81,7 @@ function newPump(catchUp: CatchUp | undefined): SinkPump {
     target,
     intake,
     progress: START,
-    now: () => now,
+    clock: {now: () => now, sleep},
     commitIntervalMs: 100,
     commitMessages: 1000,
     idleCommitMs: 30_000,
@@ -182,9 +186,65 @@ test('the frontier says that a time is over only where the stream has left it', 
   now = 1000;
   transaction(110n, 5n);
   transaction(210n, 6n);
+  // The first change of a transaction that has no end yet: it cannot be in the commit.
+  intake.accept({xid: 1, commitLsn: 300n, commitTime: 0n}, 6n, relation);
   await committed(1);
-  // The slice of time 5 is closed; that of time 6 is still open and not in this commit.
   expect(target.committed).toEqual([{...START, endLsn: 110n, time: 5n, timeClosed: true}]);
+  await finish(running);
+});
+
+test('a commit takes along what is open when it falls due', async () => {
+  const running = pump.run();
+  now = 1000;
+  transaction(110n, 5n);
+  transaction(210n, 6n);
+  await committed(1);
+  expect(target.committed).toEqual([{...START, endLsn: 210n, time: 6n}]);
+  expect(target.rows).toBe(2);
+  await finish(running);
+});
+
+describe('the pace of commits', () => {
+  /** When commits began, each of which takes `commitMs`, while there is a change in every millisecond up to `until`. */
+  async function beginnings(commitMs: number, until: number): Promise<number[]> {
+    const began: number[] = [];
+    target.onCommit = () => {
+      began.push(now);
+      now += commitMs;
+    };
+    const running = pump.run();
+    for (; now < until; now++) {
+      transaction(BigInt(100 + 10 * now), BigInt(now + 1));
+      await turn();
+    }
+    await finish(running);
+    return began;
+  }
+
+  test('is counted from beginning to beginning', async () => {
+    expect(await beginnings(40, 450)).toEqual([100, 200, 300, 400]);
+  });
+
+  test('leaves a slow target half an interval of rest', async () => {
+    expect(await beginnings(300, 1500)).toEqual([100, 450, 800, 1150]);
+  });
+});
+
+test('what falls due is done at once, not at the next tick', async () => {
+  const running = pump.run();
+  now = 50;
+  transaction(110n, 5n);
+  expect(sleeps.map(({ms}) => ms)).toEqual([15]);
+  now = 65;
+  sleeps.shift()!.end();
+  await turn();
+  expect(target.rows).toBe(1);
+  expect(target.committed).toEqual([]);
+  expect(sleeps.map(({ms}) => ms)).toEqual([35]);
+  now = 100;
+  sleeps.shift()!.end();
+  await committed(1);
+  expect(target.committed).toEqual([{...START, endLsn: 110n, time: 5n}]);
   await finish(running);
 });
 

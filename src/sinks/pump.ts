@@ -1,3 +1,4 @@
+import type {Clock} from '../base/clock.ts';
 import {crashPoint} from '../base/crash-point.ts';
 import type {Lsn} from '../base/lsn.ts';
 import type {SnapshotFilter} from '../changes/snapshot-filter.ts';
@@ -9,11 +10,10 @@ export interface PumpOptions {
   readonly intake: SinkIntake;
   /** What the target has at the start. */
   readonly progress: Progress;
-  /** Milliseconds of a clock that never goes back. */
-  readonly now: () => number;
-  /** A span of writes is committed when it is this old … */
+  readonly clock: Pick<Clock, 'now' | 'sleep'>;
+  /** A commit begins so long after the last one began (and never less than half of it after the end of that one) … */
   readonly commitIntervalMs: number;
-  /** … or has this many messages. */
+  /** … or when so many messages are written. */
   readonly commitMessages: number;
   /** Undefined: the interval is the same however far behind the sink is. */
   readonly catchUp?: CatchUp | undefined;
@@ -55,8 +55,11 @@ export class SinkPump {
   #written: Written | undefined;
   #messagesBefore: number;
   #firstWriteAt = 0;
-  #lastCommitAt: number;
-  #openSince: number | undefined;
+  #commitBeganAt: number;
+  #commitEndedAt: number;
+  #open: {readonly time: LogicalTime; readonly since: number} | undefined;
+  /** When the pump looks by itself what is due. */
+  #alarmAt = Infinity;
   /** The stream has brought something since the last tick but one. */
   #flows = false;
   #seenLsn: Lsn | undefined;
@@ -66,7 +69,7 @@ export class SinkPump {
   constructor(options: PumpOptions) {
     this.#options = options;
     this.#progress = options.progress;
-    this.#lastCommitAt = options.now();
+    this.#commitBeganAt = this.#commitEndedAt = options.clock.now();
     this.#messagesBefore = options.target.written().messages;
   }
 
@@ -82,36 +85,65 @@ export class SinkPump {
       if (slice !== undefined) {
         await this.#write(slice, target);
         onDrained();
-        if (this.#commitDue()) await this.#commit();
+        if (this.#commitDue() && !this.#takeOpen()) await this.#commit();
       } else if (this.#commitDue() || this.#idleCommitDue() || this.#lastCommitDue()) {
-        await this.#commit();
+        if (!this.#takeOpen()) await this.#commit();
       } else {
         await new Promise<void>(resolve => {
           this.#wake = resolve;
+          this.#setAlarm();
         });
       }
     }
   }
 
-  /** Something may have been queued: called at every boundary of the stream. */
+  /** Something may have been queued or begun: called at every boundary of the stream. */
   wake(): void {
-    if (this.#wake !== undefined && this.#options.intake.queue.length > 0) this.#resume();
+    const {intake, clock} = this.#options;
+    const time = intake.openTime;
+    if (time !== this.#open?.time) this.#open = time === undefined ? undefined : {time, since: clock.now()};
+    if (this.#wake === undefined) return;
+    if (intake.queue.length > 0) this.#resume();
+    else this.#setAlarm();
   }
 
   /** Time has passed: called some fifty times a second. */
   tick(): void {
-    const {intake, now, cutMs} = this.#options;
-    if (!intake.hasOpenSlice) this.#openSince = undefined;
-    else if (this.#openSince === undefined) this.#openSince = now();
-    else if (now() - this.#openSince >= cutMs) {
-      intake.cut();
-      this.#openSince = undefined;
-    }
+    const {intake} = this.#options;
     this.#flows = intake.hasOpenSlice || intake.receivedLsn !== this.#seenLsn;
     this.#seenLsn = intake.receivedLsn;
+    this.#look();
+  }
+
+  #look(): void {
+    const {intake, clock, cutMs} = this.#options;
+    if (this.#open !== undefined && clock.now() - this.#open.since >= cutMs) this.#cut();
     if (this.#wake === undefined) return;
     const due = this.#commitDue() || this.#idleCommitDue() || this.#lastCommitDue() || this.#atEnd();
     if (intake.queue.length > 0 || due) this.#resume();
+    else this.#setAlarm();
+  }
+
+  #cut(): void {
+    this.#options.intake.cut();
+    this.#open = undefined;
+  }
+
+  /** For what falls due between two ticks. */
+  #setAlarm(): void {
+    const {clock, cutMs} = this.#options;
+    const now = clock.now();
+    const cutAt = this.#open === undefined ? Infinity : this.#open.since + cutMs;
+    const commitAt = this.#written === undefined ? Infinity : this.#commitAt();
+    // What has been due before waits for something that is seen at ticks only.
+    const at = Math.min(cutAt > now ? cutAt : Infinity, commitAt > now ? commitAt : Infinity);
+    if (at >= this.#alarmAt) return;
+    this.#alarmAt = at;
+    void clock.sleep(at - now).then(() => {
+      if (this.#alarmAt !== at) return;
+      this.#alarmAt = Infinity;
+      if (!this.#stopped) this.#look();
+    });
   }
 
   /** Ends `run` with the first commit at or behind `lsn` that has left the snapshot behind. What is queued then is given up. */
@@ -144,8 +176,8 @@ export class SinkPump {
   }
 
   async #write(slice: Slice, target: Target): Promise<void> {
-    const {intake, now} = this.#options;
-    if (this.#written === undefined) this.#firstWriteAt = now();
+    const {intake, clock} = this.#options;
+    if (this.#written === undefined) this.#firstWriteAt = clock.now();
     if (slice.changes.isSpilled) {
       for await (const batch of slice.changes.drain(slice.time)) {
         const room = target.write(batch);
@@ -161,13 +193,22 @@ export class SinkPump {
     crashPoint('sink-after-write');
   }
 
+  /**
+   * From beginning to beginning, so that changes do not wait for longer where commits take their time; the rest behind a commit is for
+   * brokers that are slower than the interval. Measured from the last commit, so a lone change after a quiet time does not wait.
+   */
+  #commitAt(): number {
+    const {commitIntervalMs} = this.#options;
+    return Math.max(this.#commitBeganAt + commitIntervalMs, this.#commitEndedAt + commitIntervalMs / 2);
+  }
+
   #commitDue(): boolean {
     if (this.#written === undefined) return false;
-    const {now, target, commitIntervalMs, commitMessages} = this.#options;
-    // Measured from the last commit, so a lone change after a quiet time does not wait.
-    const age = now() - Math.max(this.#lastCommitAt, this.#firstWriteAt - commitIntervalMs);
+    const {clock, target, commitIntervalMs, commitMessages} = this.#options;
     if (target.written().messages - this.#messagesBefore >= commitMessages) return true;
-    return age >= commitIntervalMs && age >= this.#catchUpInterval(this.#written);
+    const now = clock.now();
+    const age = now - Math.max(this.#commitEndedAt, this.#firstWriteAt - commitIntervalMs);
+    return now >= this.#commitAt() && age >= this.#catchUpInterval(this.#written);
   }
 
   #catchUpInterval({time}: Written): number {
@@ -177,23 +218,35 @@ export class SinkPump {
   }
 
   #idleCommitDue(): boolean {
-    const {intake, now, idleCommitMs} = this.#options;
+    const {intake, clock, idleCommitMs} = this.#options;
     const received = intake.received;
     // What is open or queued is on its way and makes a commit of its own; its end is not known here.
     if (intake.hasOpenSlice || intake.queue.length > 0) return false;
     return (
-      received !== undefined && received.endLsn > this.#progress.endLsn && now() - this.#lastCommitAt >= idleCommitMs
+      received !== undefined &&
+      received.endLsn > this.#progress.endLsn &&
+      clock.now() - this.#commitEndedAt >= idleCommitMs
     );
   }
 
+  /** What the stream has brought so far shall not wait for the next commit; true where that was something. */
+  #takeOpen(): boolean {
+    const {intake} = this.#options;
+    // Once only, or what goes on arriving would put the commit off.
+    if (intake.queue.length > 0 || this.#written?.timeClosed === false) return false;
+    this.#cut();
+    return intake.queue.length > 0;
+  }
+
   async #commit(): Promise<void> {
-    const {target, now, onCommitted} = this.#options;
+    const {target, clock, onCommitted} = this.#options;
+    this.#commitBeganAt = clock.now();
     const {progress, position} = this.#nextProgress();
     crashPoint('sink-before-commit');
     await target.commit(progress);
     crashPoint('sink-after-commit');
     this.#written = undefined;
-    this.#lastCommitAt = now();
+    this.#commitEndedAt = clock.now();
     this.#messagesBefore = target.written().messages;
     this.#progress = progress;
     onCommitted(progress, position);

@@ -284,7 +284,7 @@ export class SinkRunner {
         target,
         intake,
         progress,
-        now: host.clock.now,
+        clock: host.clock,
         ...host.tuning,
         onCommitted: (committed, position) => {
           this.#count(target, true);

@@ -14,6 +14,10 @@ import type {MessageBatch} from './message-batch.ts';
 import {NativeProduce} from './native-produce.ts';
 import {AdminClient, ClientEvents, IsolationLevel, OffsetSpec, Producer, promised, type Done} from './librdkafka.ts';
 
+/** What has not arrived by then is not worth the time that looking costs. */
+const FLUSH_LOOKS = 20;
+const FLUSH_LOOK_MS = 2;
+
 /**
  * librdkafka's transactional producer as promises. The rules that it follows (never disconnect during a call, poll in the
  * background, no opaque) come from experiments in which each shortcut crashed the process, leaked or lost rows.
@@ -89,7 +93,16 @@ export class LibrdkafkaProducer implements TransactionalProducer {
   }
 
   commit(): Promise<void> {
-    return this.#call(done => this.#handle.commitTransaction(this.#timeouts.commit, done));
+    const {commit} = this.#timeouts;
+    return this.#call(done => this.#flush(FLUSH_LOOKS, () => this.#handle.commitTransaction(commit, done)));
+  }
+
+  /** The call that commits would do it too, but looks only every 10 ms whether all has arrived. It is also the one that says what is wrong. */
+  #flush(looks: number, then: () => void): void {
+    this.#handle.flush(FLUSH_LOOK_MS, (error: unknown) => {
+      if (error === undefined || error === null || looks === 1) then();
+      else this.#flush(looks - 1, then);
+    });
   }
 
   abort(): Promise<void> {
