@@ -33,12 +33,12 @@ typedef struct {
   size_t capacity;
   atomic_size_t head, tail;
   size_t shown;          /* What the caller was shown by the last `take`; it is done with it at the next. */
-  atomic_int wanted;     /* `on_bytes` is to be called for the next bytes. */
+  atomic_int wanted;     /* `on_bytes` is to be called for the next bytes, or the end. */
   atomic_int waiting;    /* The thread waits for room. */
-  atomic_int ended;      /* The socket has no more. */
+  atomic_int ended;      /* The socket has no more: 1 + the errno that says why, 0 of it for an orderly end. */
   atomic_int stopping;
+  int stopped;
   int socket, wake;
-  int joined;
   pthread_t thread;
   napi_threadsafe_function on_bytes;
   napi_ref ring_reference;
@@ -50,21 +50,20 @@ static void call_if_wanted(reader *r) {
   if (atomic_exchange(&r->wanted, 0)) napi_call_threadsafe_function(r->on_bytes, NULL, napi_tsfn_nonblocking);
 }
 
-/* Waits for what the socket has to say, or (`only_wake`) for room alone. */
-static void wait_for(reader *r, int only_wake) {
+/* Until somebody wakes the thread or, unless it waits for room, the socket has something. */
+static void wait_for(const reader *r, int room) {
   struct pollfd descriptors[2] = {{.fd = r->wake, .events = POLLIN}, {.fd = r->socket, .events = POLLIN}};
-  uint64_t count;
-  poll(descriptors, only_wake ? 1 : 2, -1);
-  if (descriptors[0].revents != 0 && read(r->wake, &count, sizeof count) < 0) return;
+  eventfd_t wakes;
+  poll(descriptors, room ? 1 : 2, -1);
+  if (descriptors[0].revents != 0) eventfd_read(r->wake, &wakes);
 }
 
-static int has_room(reader *r) {
-  return atomic_load(&r->head) - atomic_load(&r->tail) < r->capacity;
-}
+static size_t filled(const reader *r) { return atomic_load(&r->head) - atomic_load(&r->tail); }
 
 static void wait_for_room(reader *r) {
   atomic_store(&r->waiting, 1);
-  while (!has_room(r) && !atomic_load(&r->stopping)) wait_for(r, 1);
+  /* Looked at only now: whoever made room before that has woken nobody. */
+  while (filled(r) == r->capacity && !atomic_load(&r->stopping)) wait_for(r, 1);
   atomic_store(&r->waiting, 0);
 }
 
@@ -72,8 +71,7 @@ static void *run(void *argument) {
   reader *r = argument;
   const struct timespec rest = {.tv_nsec = REST_NS};
   while (!atomic_load(&r->stopping)) {
-    const size_t head = atomic_load(&r->head), at = head % r->capacity;
-    const size_t room = r->capacity - (head - atomic_load(&r->tail));
+    const size_t head = atomic_load(&r->head), at = head % r->capacity, room = r->capacity - filled(r);
     if (room == 0) {
       wait_for_room(r);
       continue;
@@ -87,8 +85,7 @@ static void *run(void *argument) {
     } else if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
       wait_for(r, 0);
     } else {
-      /* An end is seen again by who reads next. */
-      atomic_store(&r->ended, 1);
+      atomic_store(&r->ended, 1 + (got < 0 ? errno : 0));
       call_if_wanted(r);
       break;
     }
@@ -96,34 +93,29 @@ static void *run(void *argument) {
   return NULL;
 }
 
-static void wake(const reader *r) {
-  const uint64_t one = 1;
-  /* A counter that is full already wakes as well. */
-  if (write(r->wake, &one, sizeof one) < 0) return;
+static int start_thread(reader *r) {
+  sigset_t all, before;
+  /* Signals are the main thread's. */
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int failed = pthread_create(&r->thread, NULL, run, r);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (!failed) pthread_setname_np(r->thread, "stream-reader");
+  return !failed;
 }
 
-/* ---- the addon ---- */
-
-static void stop(reader *r) {
-  if (r->joined) return;
-  r->joined = 1;
+/* Waits for the thread, 0.3 ms at most: it never blocks but in `poll`. */
+static void stop(void *argument) {
+  reader *r = argument;
+  r->stopped = 1;
   atomic_store(&r->stopping, 1);
-  wake(r);
+  eventfd_write(r->wake, 1);
   pthread_join(r->thread, NULL);
   close(r->socket);
   close(r->wake);
 }
 
-/* The environment ends, and with it the ring. */
-static void stop_at_end(void *argument) { stop(argument); }
-
-static void finalize(napi_env env, void *argument, void *hint) {
-  reader *r = argument;
-  (void)hint;
-  napi_remove_env_cleanup_hook(env, stop_at_end, r);
-  stop(r);
-  free(r);
-}
+/* ---- the addon ---- */
 
 static void call_on_bytes(napi_env env, napi_value on_bytes, void *context, void *data) {
   napi_value undefined;
@@ -138,56 +130,76 @@ static napi_value refuse(napi_env env, const char *why) {
   return NULL;
 }
 
-static int start_thread(reader *r) {
-  sigset_t all, before;
-  /* Signals are the main thread's. */
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int failed = pthread_create(&r->thread, NULL, run, r);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return !failed;
+static void let_go(napi_env env, reader *r) {
+  if (r->on_bytes != NULL) napi_release_threadsafe_function(r->on_bytes, napi_tsfn_abort);
+  if (r->ring_reference != NULL) napi_delete_reference(env, r->ring_reference);
+}
+
+static void shut(napi_env env, reader *r) {
+  if (r->stopped) return;
+  napi_remove_env_cleanup_hook(env, stop, r);
+  stop(r);
+  let_go(env, r);
+}
+
+static void finalize(napi_env env, void *argument, void *hint) {
+  (void)hint;
+  shut(env, argument);
+  free(argument);
+}
+
+/* The socket and the wake-up, with descriptors that programs which are started do not inherit. */
+static int open_descriptors(reader *r, int descriptor) {
+  int type;
+  socklen_t length = sizeof type;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_STREAM) return 0;
+  /* One of our own: the caller's may be closed, and its number be given to another file, before we hear of it. */
+  if ((r->socket = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)) < 0) return 0;
+  if ((r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) >= 0) return 1;
+  close(r->socket);
+  return 0;
 }
 
 /*
- * open(descriptor, ring: Buffer, onBytes): begins to read the socket, which nobody else may read until `close`. `onBytes` is called once
- * after each `take` that had nothing.
+ * open(descriptor, ring: Buffer, onBytes): begins to read the socket, which nobody else may read until `close`. `onBytes` is called
+ * for the first bytes, and exactly once after each `take` that returned 0. Undefined: no stream socket, or no descriptor, thread or memory
+ * is left.
  */
 static napi_value open_reader(napi_env env, napi_callback_info info) {
   napi_value args[3], name, handle;
   size_t argc = 3;
   int32_t descriptor;
-  reader *r = calloc(1, sizeof *r);
-  if (r == NULL) return refuse(env, "no memory");
-  r->wanted = 1;
+  void *ring;
+  size_t capacity;
   if (napi_get_cb_info(env, info, &argc, args, NULL, NULL) != napi_ok || argc < 3 ||
       napi_get_value_int32(env, args[0], &descriptor) != napi_ok ||
-      napi_get_buffer_info(env, args[1], (void **)&r->ring, &r->capacity) != napi_ok || r->capacity == 0 ||
+      napi_get_buffer_info(env, args[1], &ring, &capacity) != napi_ok || capacity == 0 ||
       napi_create_string_utf8(env, "sluice stream reader", NAPI_AUTO_LENGTH, &name) != napi_ok) {
-    free(r);
     return refuse(env, "bad arguments");
   }
-  /* A descriptor of our own: the caller's may be closed, and its number be given to another file, before we hear of it. */
-  r->socket = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-  r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (r->socket < 0 || r->wake < 0 ||
-      napi_create_threadsafe_function(env, args[2], NULL, name, 0, 1, NULL, NULL, NULL, call_on_bytes, &r->on_bytes) != napi_ok) {
-    if (r->socket >= 0) close(r->socket);
-    if (r->wake >= 0) close(r->wake);
+  reader *r = calloc(1, sizeof *r);
+  if (r == NULL) return NULL;
+  r->ring = ring;
+  r->capacity = capacity;
+  r->wanted = 1;
+  if (!open_descriptors(r, descriptor)) {
     free(r);
-    return refuse(env, "no descriptor");
+    return NULL;
   }
-  napi_unref_threadsafe_function(env, r->on_bytes);
-  if (!start_thread(r)) {
-    napi_release_threadsafe_function(r->on_bytes, napi_tsfn_abort);
+  if (napi_create_threadsafe_function(env, args[2], NULL, name, 0, 1, NULL, NULL, NULL, call_on_bytes, &r->on_bytes) != napi_ok ||
+      napi_create_reference(env, args[1], 1, &r->ring_reference) != napi_ok || !start_thread(r)) {
+    let_go(env, r);
     close(r->socket);
     close(r->wake);
     free(r);
-    return refuse(env, "no thread");
+    return NULL;
   }
-  napi_create_reference(env, args[1], 1, &r->ring_reference);
-  napi_add_env_cleanup_hook(env, stop_at_end, r);
-  napi_create_external(env, r, finalize, NULL, &handle);
-  return handle;
+  /* The process does not stay for its sake. When it ends, the thread stops first: hooks run in reverse order. */
+  napi_unref_threadsafe_function(env, r->on_bytes);
+  napi_add_env_cleanup_hook(env, stop, r);
+  if (napi_create_external(env, r, finalize, NULL, &handle) == napi_ok) return handle;
+  finalize(env, r, NULL);
+  return NULL;
 }
 
 static reader *reader_of(napi_env env, napi_callback_info info, size_t count, napi_value *args) {
@@ -198,30 +210,37 @@ static reader *reader_of(napi_env env, napi_callback_info info, size_t count, na
   return r;
 }
 
+/* In this order: whoever sees the end also sees all that came before it. */
+static int look(const reader *r, size_t *there) {
+  const int ended = atomic_load(&r->ended);
+  *there = filled(r);
+  return ended;
+}
+
 /*
  * take(reader, most): how many bytes may be read in the ring, behind those of the last `take`, which are given up. 0: none, `onBytes`
- * will be called. -1: none, and none will come.
+ * will be called. Below 0: none, and none will come; -1 for an end, -1 - errno for an error.
  */
 static napi_value take(napi_env env, napi_callback_info info) {
   napi_value args[2], result;
   uint32_t most;
   reader *r = reader_of(env, info, 2, args);
-  if (r == NULL || r->joined || napi_get_value_uint32(env, args[1], &most) != napi_ok) return refuse(env, "not open");
-  const size_t tail = atomic_load(&r->tail) + r->shown;
-  atomic_store(&r->tail, tail);
+  if (r == NULL || r->stopped || napi_get_value_uint32(env, args[1], &most) != napi_ok) return refuse(env, "not open");
+  const size_t tail = atomic_fetch_add(&r->tail, r->shown) + r->shown;
   /* It goes on when half of the ring is free, not for every few bytes. */
-  if (atomic_load(&r->waiting) && atomic_load(&r->head) - tail <= r->capacity / 2) wake(r);
-  const int ended = atomic_load(&r->ended);
-  size_t there = atomic_load(&r->head) - tail;
+  if (atomic_load(&r->waiting) && filled(r) <= r->capacity / 2) eventfd_write(r->wake, 1);
+  size_t there;
+  int ended = look(r, &there);
   if (there == 0 && !ended) {
     atomic_store(&r->wanted, 1);
-    there = atomic_load(&r->head) - tail;
-    if (there > 0) atomic_store(&r->wanted, 0);
+    ended = look(r, &there);
+    /* What has come meanwhile is taken at once, unless the thread was quicker and its call is on the way. */
+    if ((there > 0 || ended) && !atomic_exchange(&r->wanted, 0)) there = 0, ended = 0;
   }
   const size_t behind = r->capacity - tail % r->capacity;
   r->shown = there < behind ? there : behind;
   if (r->shown > most) r->shown = most;
-  napi_create_int32(env, there == 0 && ended ? -1 : (int32_t)r->shown, &result);
+  napi_create_int64(env, there == 0 ? -ended : (int64_t)r->shown, &result);
   return result;
 }
 
@@ -230,10 +249,7 @@ static napi_value close_reader(napi_env env, napi_callback_info info) {
   napi_value args[1];
   reader *r = reader_of(env, info, 1, args);
   if (r == NULL) return refuse(env, "bad arguments");
-  if (r->joined) return NULL;
-  stop(r);
-  napi_release_threadsafe_function(r->on_bytes, napi_tsfn_abort);
-  napi_delete_reference(env, r->ring_reference);
+  shut(env, r);
   return NULL;
 }
 

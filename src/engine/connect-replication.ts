@@ -129,13 +129,7 @@ export async function connectReplication(
     pause: () => void (ahead ?? socket).pause(),
     resume: () => void (ahead ?? socket).resume(),
     readAhead: () => {
-      ahead = ThreadReader.open(socket, {
-        listener: chunk => deliver(chunk),
-        onEnd: () => {
-          ahead = undefined;
-          socket.resume();
-        },
-      });
+      ahead = ThreadReader.open(socket, chunk => deliver(chunk));
     },
     get readsAhead() {
       return ahead !== undefined;

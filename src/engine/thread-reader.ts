@@ -1,6 +1,8 @@
 import {createRequire} from 'node:module';
-import net from 'node:net';
+import type net from 'node:net';
+import {TLSSocket} from 'node:tls';
 import {fileURLToPath} from 'node:url';
+import {getSystemErrorName} from 'node:util';
 
 declare const opened: unique symbol;
 /** A reader of native/stream-reader.c. */
@@ -8,9 +10,15 @@ type Handle = {readonly [opened]: true};
 
 /** What native/stream-reader.c offers. */
 interface Addon {
-  open(descriptor: number, ring: Buffer, onBytes: () => void): Handle;
+  open(descriptor: number, ring: Buffer, onBytes: () => void): Handle | undefined;
   take(reader: Handle, most: number): number;
   close(reader: Handle): void;
+}
+
+/** What a socket reads with. Not documented, so its presence is asked for; it has been the same in every version of Node.js. */
+interface StreamHandle {
+  readonly fd?: number;
+  readonly reading?: boolean;
 }
 
 const FILE = fileURLToPath(new URL('../../native/build/stream-reader.node', import.meta.url));
@@ -22,10 +30,12 @@ const MOST_BYTES = 256 * 1024;
 /** After less than this there is no hurry: for so many milliseconds more is gathered. */
 const SMALL_BYTES = 64 * 1024;
 const REST_MS = 1;
+/** What `take` returns for an orderly end; an errno is counted down from it. */
+const END = -1;
 
-/** Made by scripts/setup; without it Node.js reads by itself. SLUICE_STREAM_READER=typescript does without. */
+let loaded: Addon | undefined | 'unknown' = 'unknown';
+
 function load(): Addon | undefined {
-  if (process.env['SLUICE_STREAM_READER'] === 'typescript') return undefined;
   try {
     return createRequire(import.meta.url)(FILE) as Addon;
   } catch {
@@ -33,48 +43,65 @@ function load(): Addon | undefined {
   }
 }
 
-let addon: Addon | undefined | 'unknown' = 'unknown';
+/** Made by scripts/setup; without it Node.js reads by itself. SLUICE_STREAM_READER=typescript does without. */
+function wantedAddon(): Addon | undefined {
+  if (process.env['SLUICE_STREAM_READER'] === 'typescript') return undefined;
+  if (loaded === 'unknown') loaded = load();
+  return loaded;
+}
+
+/** Of a socket that Node.js does not read and has nothing of. */
+function restingDescriptor(socket: net.Socket): number | undefined {
+  if (socket instanceof TLSSocket || socket.destroyed || socket.readableLength > 0) return undefined;
+  const {_handle: handle} = socket as unknown as {_handle?: StreamHandle | null};
+  return handle?.reading === false && handle.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
+}
 
 /** Reads a socket on a thread of its own, ahead of its listener, by as much as a ring holds. */
 export class ThreadReader {
   readonly #addon: Addon;
-  readonly #listener: (chunk: Buffer) => void;
-  readonly #onEnd: () => void;
-  readonly #ring = Buffer.allocUnsafeSlow(RING_BYTES);
   readonly #reader: Handle;
+  readonly #ring: Buffer;
+  readonly #socket: net.Socket;
+  readonly #listener: (chunk: Buffer) => void;
+  readonly #onClose = (): void => this.close();
+  /** Where the next chunk begins in the ring. */
   #at = 0;
   #paused = true;
   #closed = false;
-  /** A delivery will come by itself: it is scheduled, or the thread calls for it. */
+  /** `#deliver` will run: it is scheduled, or the thread calls it. Nobody else may. */
   #expected = true;
 
   private constructor(
     addon: Addon,
-    descriptor: number,
-    {listener, onEnd}: {listener: (chunk: Buffer) => void; onEnd: () => void},
+    reader: Handle,
+    ring: Buffer,
+    socket: net.Socket,
+    listener: (chunk: Buffer) => void,
   ) {
     this.#addon = addon;
+    this.#reader = reader;
+    this.#ring = ring;
+    this.#socket = socket;
     this.#listener = listener;
-    this.#onEnd = onEnd;
-    this.#reader = addon.open(descriptor, this.#ring, () => this.#deliver());
+    // The thread has a descriptor of its own: without this the server would not hear of the end.
+    socket.once('close', this.#onClose);
   }
 
   /**
-   * Begins paused. The socket must be paused as well; until `close` only writing to it is allowed. A chunk is valid during the
-   * call, and until `resume()` if the call pauses. `onEnd`: everything was delivered and the connection has ended, which
-   * whoever reads the socket next sees again. Undefined: not on this machine, or not this socket.
+   * Takes a paused socket over, which then may only be written to until `close`, ended or destroyed. Begins paused. A chunk is valid
+   * during the call, and until `resume()` if the call pauses. When everything was delivered and the connection has ended, the
+   * socket says so as ever. Undefined: not on this machine, or not this socket.
    */
-  static open(
-    socket: net.Socket,
-    callbacks: {listener: (chunk: Buffer) => void; onEnd: () => void},
-  ): ThreadReader | undefined {
-    if (addon === 'unknown') addon = load();
-    const {_handle: handle} = socket as unknown as {
-      _handle?: {readonly fd?: number; readonly reading?: boolean} | null;
-    };
-    if (addon === undefined || socket.destroyed || socket.readableLength > 0 || handle?.reading !== false)
-      return undefined;
-    return handle.fd === undefined || handle.fd < 0 ? undefined : new ThreadReader(addon, handle.fd, callbacks);
+  static open(socket: net.Socket, listener: (chunk: Buffer) => void): ThreadReader | undefined {
+    const addon = wantedAddon();
+    const descriptor = restingDescriptor(socket);
+    if (addon === undefined || descriptor === undefined) return undefined;
+    const ring = Buffer.allocUnsafeSlow(RING_BYTES);
+    let reader: ThreadReader | undefined;
+    const handle = addon.open(descriptor, ring, () => reader!.#deliver());
+    if (handle !== undefined) reader = new ThreadReader(addon, handle, ring, socket, listener);
+    return reader;
   }
 
   pause(): void {
@@ -83,39 +110,45 @@ export class ThreadReader {
 
   resume(): void {
     this.#paused = false;
-    if (!this.#expected && !this.#closed) this.#expectNext(setImmediate);
+    if (this.#expected) return;
+    this.#expected = true;
+    setImmediate(() => this.#deliver());
   }
 
-  /** What has not been delivered is lost. Safe to call twice. */
+  /** The socket is the caller's again, still paused. What has not been delivered is lost. Safe to call twice. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#socket.off('close', this.#onClose);
     this.#addon.close(this.#reader);
   }
 
   #deliver(): void {
-    this.#expected = false;
-    if (this.#paused || this.#closed) return;
+    if (this.#paused || this.#closed) {
+      this.#expected = false;
+      return;
+    }
     const length = this.#addon.take(this.#reader, MOST_BYTES);
-    if (length === 0) {
-      this.#expected = true;
-    } else if (length < 0) {
-      this.close();
-      this.#onEnd();
-    } else {
+    if (length < 0) {
+      this.#end(length);
+    } else if (length > 0) {
       const chunk = this.#ring.subarray(this.#at, this.#at + length);
       this.#at = (this.#at + length) % RING_BYTES;
-      this.#expected = true;
       this.#listener(chunk);
-      if (this.#paused || this.#closed) this.#expected = false;
-      else this.#expectNext(length < SMALL_BYTES ? rest : setImmediate);
+      if (length < SMALL_BYTES) setTimeout(() => this.#deliver(), REST_MS);
+      else setImmediate(() => this.#deliver());
     }
   }
 
-  #expectNext(schedule: (callback: () => void) => unknown): void {
-    this.#expected = true;
-    schedule(() => this.#deliver());
+  #end(result: number): void {
+    this.close();
+    if (result === END) {
+      // Whoever reads next sees it again. An error is told only once.
+      this.#socket.resume();
+    } else {
+      const errno = result - END;
+      const code = getSystemErrorName(errno);
+      this.#socket.destroy(Object.assign(new Error(`read ${code}`), {code, errno, syscall: 'read'}));
+    }
   }
 }
-
-const rest = (callback: () => void): unknown => setTimeout(callback, REST_MS);
