@@ -52,5 +52,6 @@ BEGIN
   UPDATE mz_sluice.server SET system = present;
 END
 $$;
+REVOKE ALL ON FUNCTION mz_sluice.came_from_dump, mz_sluice.note_schema_names, mz_sluice.follow_upgrade FROM PUBLIC;
 `,
 };
