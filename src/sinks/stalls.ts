@@ -23,7 +23,7 @@ export function columnRetyped(relation: string, column: string): Stall {
 /** By ALTER TYPE: a label was renamed, or a field of a composite type came, went or changed. */
 export function typeChanged(relation: string, column: string, type: string): Stall {
   return new Stall('SL002', `type "${type}" of column "${column}" of "${relation}" has changed`, {
-    hint: `${AGAIN}: rows that hold such values look different now and were not sent by the log.`,
+    hint: `Rows that hold such values look different now and were not sent by the log. ${AGAIN_EMPTY}`,
   });
 }
 

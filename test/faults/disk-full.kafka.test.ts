@@ -115,3 +115,70 @@ test.runIf(possible)(
   },
   2 * LIMIT_MS,
 );
+
+test.runIf(possible)(
+  'no room for the copy of a large snapshot: the status says so, nothing of it is left, and the sink goes on when there is room',
+  async () => {
+    const sluice = await SluiceProcess.create();
+    await chmod(sluice.directory, 0o711);
+    const disk = await SmallDisk.mount(sluice.dataDirectory, 600);
+    try {
+      await sluice.start({SLUICE_TUNING: JSON.stringify({spoolBytes: 1})});
+      const topic = freshTopicName('spool');
+      // Where there is no room for the log either, the engine is started again.
+      const ask = <T extends object>(query: string): Promise<T[]> =>
+        poll(
+          'an answer of the engine',
+          LIMIT_MS,
+          async () => {
+            try {
+              const client = await sluice.connectEngine();
+              try {
+                return (await client.query<T>(query)).rows;
+              } finally {
+                await client.end();
+              }
+            } catch {
+              return undefined;
+            }
+          },
+          200,
+        );
+      const client = await sluice.connect();
+      await client.query(
+        `CREATE CONNECTION kafka TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`,
+      );
+      await client.query('CREATE TABLE t (id integer PRIMARY KEY, v text)');
+      await client.query(`INSERT INTO t SELECT n, repeat('x', 1000) FROM generate_series(1, 20000) AS n`);
+      // Its copy takes as much again, and as much in the log.
+      await ask('CHECKPOINT');
+      await disk.leave(12);
+      await client.query(
+        `CREATE SINK s FROM t INTO KAFKA CONNECTION kafka (TOPIC '${topic}', TOPIC PARTITION COUNT 1)
+         KEY (id) FORMAT JSON ENVELOPE UPSERT`,
+      );
+      await client.end();
+      const is = (condition: string) =>
+        poll(
+          `the sink to be ${condition}`,
+          LIMIT_MS,
+          async () =>
+            (await ask(`SELECT FROM mz_internal.mz_sink_statuses WHERE name = 's' AND ${condition}`)).length === 1,
+          100,
+        );
+      await is(`status = 'stalled' AND error ~ 'No space left on device' AND details ->> 'retrying' = 'true'`);
+      expect(await ask(`SELECT FROM pg_class WHERE relname LIKE 'spool\\_%' AND relkind = 'r'`)).toEqual([]);
+      expect(await readTopic(topic)).toEqual([]);
+      await disk.leave(200);
+      await is(`status = 'running'`);
+      const ids = (await readTopic(topic)).map(({key}) => (JSON.parse(String(key)) as {id: number}).id);
+      expect(ids).toEqual(Array.from({length: 20_000}, (_, i) => i + 1));
+      expect(await ask(`SELECT FROM pg_class WHERE relname LIKE 'spool\\_%' AND relkind = 'r'`)).toEqual([]);
+    } finally {
+      await sluice[Symbol.asyncDispose]().catch(() => undefined);
+      await disk[Symbol.asyncDispose]();
+      await rm(sluice.directory, {recursive: true, force: true});
+    }
+  },
+  2 * LIMIT_MS,
+);
