@@ -16,6 +16,8 @@ export interface Exchange {
   readonly standardConformingStrings: boolean;
   /** Transaction status of the last ReadyForQuery: I, T or E. */
   readonly transactionStatus: number;
+  /** While it is a list notifications wait there, as they do while a server is at work on a statement. */
+  heldNotifications: Buffer[] | undefined;
   /** Sends what has been handed to the outlets. */
   flush(): void;
   /** Lets the client's COPY data through while its other messages wait. */

@@ -173,8 +173,7 @@ export class Interception {
   #refuseParse(error: unknown, positionOf: (offset: number) => number): Handling {
     return this.#holdText('parse', async () => {
       const calls = new BackendCalls(this.#exchange, 'sluice');
-      this.#exchange.toClient.send(await failure(error, calls, this.#exchange, this.#services, positionOf));
-      return DONE;
+      return await this.#answer(() => failure(error, calls, this.#exchange, this.#services, positionOf));
     });
   }
 
@@ -209,7 +208,7 @@ export class Interception {
   async #execute({key, bytes}: {key: string; bytes: Buffer}): Promise<Decided> {
     const portal = this.#portals.get(key);
     if (portal === undefined) return PASS;
-    const {ledger, toBackend, toClient} = this.#exchange;
+    const {ledger, toBackend} = this.#exchange;
     // Whether the portal is still there is the server's to say, before we do anything.
     ledger.sent('describe', SWALLOW);
     toBackend.send(describePortal(bytes));
@@ -217,11 +216,22 @@ export class Interception {
 
     const calls = new BackendCalls(this.#exchange, 'sluice');
     const {plan, positionOf} = portal.prepared;
-    const error = portal.ran
-      ? await failure(cannotRunAgain(bytes), calls, this.#exchange, this.#services, positionOf)
-      : await runPlan(plan, calls, this.#exchange, this.#services, positionOf);
-    portal.ran = true;
-    toClient.send(error ?? commandComplete(plan.tag));
+    return await this.#answer(async () => {
+      const error = portal.ran
+        ? await failure(cannotRunAgain(bytes), calls, this.#exchange, this.#services, positionOf)
+        : await runPlan(plan, calls, this.#exchange, this.#services, positionOf);
+      portal.ran = true;
+      return error ?? commandComplete(plan.tag);
+    });
+  }
+
+  /** A backend that has failed is in no transaction, so it tells of notifications, and the client has not got the error yet. */
+  async #answer(work: () => Promise<Buffer>): Promise<Decided> {
+    this.#exchange.heldNotifications = [];
+    const {toClient} = this.#exchange;
+    toClient.send(await work());
+    for (const frame of this.#exchange.heldNotifications) toClient.send(frame);
+    this.#exchange.heldNotifications = undefined;
     return DONE;
   }
 

@@ -44,6 +44,7 @@ export class Session implements Exchange {
   readonly toBackend: Outlet;
   encoding = textEncoding('UTF8');
   standardConformingStrings = true;
+  heldNotifications: Buffer[] | undefined;
   /** 0 until the login is complete. */
   transactionStatus = 0;
   /** Resolves when both connections have ended. */
@@ -260,7 +261,9 @@ export class Session implements Exchange {
     if (type === BACKEND.readyForQuery) this.#onReady(buffer[from + 5]);
     const reader = this.ledger.next?.reader;
     const use = reader?.use(type) ?? 'pass';
-    if (type === BACKEND.parameterStatus || type === BACKEND.notification) {
+    if (type === BACKEND.notification && this.heldNotifications !== undefined) {
+      this.heldNotifications.push(buffer.subarray(from, to));
+    } else if (type === BACKEND.parameterStatus || type === BACKEND.notification) {
       // They may come at any time, whatever was asked for.
       const given = buffer.subarray(from, to);
       const frame = type === BACKEND.notification ? given : this.#onParameter(given);

@@ -35,6 +35,8 @@ export class StringRun {
 
   /** Throws `BackendGone`. */
   async run(query: Exclude<QueryString, {kind: 'plain'}>): Promise<void> {
+    // In between, and behind an error, the backend is in no transaction and would tell of them.
+    this.#exchange.heldNotifications = [];
     // A simple Query drops the unnamed statement, which we use; so it is gone before and after.
     this.#send('close', closeStatement(''), SWALLOW);
     const succeeded = query.kind === 'refused' ? await this.#refuse(query) : await this.#runSteps(query.steps);
@@ -42,7 +44,7 @@ export class StringRun {
       this.#send('close', closePortal(''), SWALLOW);
       this.#send('close', closeStatement(''), SWALLOW);
     }
-    await this.#sync(succeeded ? this.#endOfString() : undefined);
+    await this.#sync(this.#endOfString());
     if (succeeded) return;
     this.#send('close', closePortal(''), SWALLOW);
     this.#send('close', closeStatement(''), SWALLOW);
@@ -129,14 +131,15 @@ export class StringRun {
     return offset => characters(this.#text, 0, start + offset) + 1;
   }
 
-  /** The held tag goes out in front of what follows a successful end of the transaction. */
+  /** What was held back goes out in front of what follows the end of the transaction; the tag only if that has not failed. */
   #endOfString(): AnswerReader {
     return {
       use: type => (END_OF_STRING.has(type) ? 'read' : 'pass'),
       read: (type, frame) => {
-        const tag = type === BACKEND.error ? undefined : this.#heldTag;
+        const held = type === BACKEND.error ? [] : [this.#heldTag ?? NONE, ...(this.#exchange.heldNotifications ?? [])];
         this.#heldTag = undefined;
-        return tag === undefined ? frame : Buffer.concat([tag, frame]);
+        if (type !== BACKEND.error) this.#exchange.heldNotifications = undefined;
+        return Buffer.concat([...held, frame]);
       },
     };
   }
@@ -157,13 +160,9 @@ export class StringRun {
   }
 }
 
-/** What may come behind the last statement of a string; a tag stands in front of it unless it is an error. */
-const END_OF_STRING: ReadonlySet<number> = new Set([
-  BACKEND.readyForQuery,
-  BACKEND.parameterStatus,
-  BACKEND.notification,
-  BACKEND.error,
-]);
+/** What may come behind the last statement of a string, besides notifications. */
+const END_OF_STRING: ReadonlySet<number> = new Set([BACKEND.readyForQuery, BACKEND.parameterStatus, BACKEND.error]);
+const NONE = Buffer.alloc(0);
 
 const SWALLOW: AnswerReader = {use: () => 'drop'};
 

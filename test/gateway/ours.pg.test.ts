@@ -1,4 +1,6 @@
+import pg from 'pg';
 import {afterAll, beforeAll, describe, expect, test} from 'vitest';
+import {SqlError} from '../../src/base/sql-error.ts';
 import {burst, steps} from './conversation.ts';
 import type {Conversation} from './conversation.ts';
 import {GatewayWorld} from './gateway-world.ts';
@@ -425,6 +427,40 @@ describe.each([18, 15] as const)('PostgreSQL %i: ours behave as a statement of P
     const ours = transcript(await conversation(OURS)(through), {withOurs: true});
     expect(theirs.length).toBeGreaterThan(1);
     expect(ours).toEqual(theirs);
+  });
+
+  /** What the client gets while, amid `frames`, OURS WAIT sends it a notification and then does as told. */
+  async function notified(end: () => void, readies: number, ...frames: Buffer[]): Promise<string> {
+    await using client = await RawClient.connect(world.through);
+    const other = new pg.Client({connectionString: world.superuser});
+    await other.connect();
+    world.outside = async () => {
+      await other.query('NOTIFY a');
+      end();
+    };
+    try {
+      client.send(Q('LISTEN a'));
+      await client.ready();
+      client.send(...frames);
+      return (await client.ready(readies)).map(({type}) => type).join('');
+    } finally {
+      await other.end();
+    }
+  }
+  const fails = () => {
+    throw new SqlError('58000', 'failed');
+  };
+
+  test('a notification comes behind the error of ours, not between it and what came before', async () => {
+    expect(await notified(fails, 1, Q(`${OURS.notice}; ${OURS.wait}`))).toBe('NCEAZ');
+    expect(await notified(fails, 1, run(OURS.notice), run(OURS.wait), S)).toMatch(/^12nNC12nE(AZ|ZA)$/);
+    const inBlock = [Q('BEGIN'), Q(`${OURS.wait}; SELECT 1`), Q('ROLLBACK')];
+    expect(await notified(fails, 3, ...inBlock)).toBe('CZEZCAZ');
+  });
+
+  test('a notification comes behind a whole string, also if a transaction ends within it', async () => {
+    const text = `${OURS.wait}; COMMIT; ${OURS.notice}; SELECT 1; ROLLBACK AND CHAIN`;
+    expect(await notified(() => undefined, 2, Q('BEGIN'), Q(text))).toBe('CZCCNCTDCEAZ');
   });
 
   test('beyond ASCII in an encoding that we do not write: refused, and theirs beside it too', async () => {
