@@ -218,7 +218,13 @@ export interface Comment {
   readonly text: string | null;
 }
 
-export interface Grant {
+/** What may stand behind the roles of a GRANT or REVOKE. */
+export interface GrantEnd {
+  readonly grantedBy: Role | undefined;
+  readonly behavior: 'cascade' | 'restrict' | undefined;
+}
+
+export interface Grant extends GrantEnd {
   readonly kind: 'grant' | 'revoke';
   readonly object: 'connection' | 'secret' | 'cluster';
   /** In upper case; empty: ALL. */
@@ -228,7 +234,7 @@ export interface Grant {
 }
 
 /** Every object of a kind that there is at this moment, PostgreSQL's too: there GRANT has ALL only for relations and routines of a schema. */
-export interface GrantOnAll {
+export interface GrantOnAll extends GrantEnd {
   readonly kind: 'grantOnAll';
   readonly revoke: boolean;
   readonly object: 'connection' | 'secret' | 'cluster' | 'table' | 'type' | 'schema' | 'database';
@@ -242,7 +248,7 @@ export interface GrantOnAll {
 }
 
 /** PostgreSQL's role attributes, and two privileges of ours. */
-export interface GrantOnSystem {
+export interface GrantOnSystem extends GrantEnd {
   readonly kind: 'grantOnSystem';
   readonly revoke: boolean;
   readonly privileges: readonly string[];

@@ -1,7 +1,7 @@
 import type {Comment, Drop, ObjectKind, ResetVariable, SetVariable, Statement} from './ast.ts';
 import {parseAlterCluster} from './parse-cluster.ts';
 import {parseAlterConnection} from './parse-connection.ts';
-import {parseAlterDefaultPrivileges, parseRole} from './parse-privileges.ts';
+import {parseAlterDefaultPrivileges, parseBehavior, parseRole} from './parse-privileges.ts';
 import {parseSecretExpression} from './parse-secret.ts';
 import {parseAlterSink} from './parse-sink.ts';
 import type {TokenStream} from './token-stream.ts';
@@ -34,8 +34,7 @@ export function parseDrop(tokens: TokenStream): Drop {
   const object = takeKind(tokens);
   const ifExists = tokens.take('IF EXISTS');
   const names = tokens.list(() => tokens.name(nameOfKind(object)));
-  const behavior = tokens.take('CASCADE') ? 'cascade' : tokens.take('RESTRICT') ? 'restrict' : undefined;
-  return {kind: 'drop', object, ifExists, names, behavior};
+  return {kind: 'drop', object, ifExists, names, behavior: parseBehavior(tokens)};
 }
 
 /** Behind ALTER. */

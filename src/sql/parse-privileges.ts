@@ -1,5 +1,14 @@
 import {SqlError} from '../base/sql-error.ts';
-import type {AlterDefaultPrivileges, Grant, GrantOnAll, GrantOnSystem, Name, Role, Unsupported} from './ast.ts';
+import type {
+  AlterDefaultPrivileges,
+  Grant,
+  GrantEnd,
+  GrantOnAll,
+  GrantOnSystem,
+  Name,
+  Role,
+  Unsupported,
+} from './ast.ts';
 import type {TokenStream} from './token-stream.ts';
 
 const KINDS = {connection: 'CONNECTION', secret: 'SECRET', cluster: 'CLUSTER'} as const;
@@ -33,13 +42,13 @@ export function parseGrant(tokens: TokenStream, verb: 'grant' | 'revoke'): Grant
   if (tokens.take('SYSTEM')) {
     const wrong = privileges.find(privilege => !SYSTEM_PRIVILEGES.includes(privilege));
     if (wrong !== undefined) throw new SqlError('0LP01', `invalid privilege type ${wrong} for system`);
-    return {kind: 'grantOnSystem', revoke: verb === 'revoke', privileges, roles: parseRoles(tokens, verb)};
+    return {kind: 'grantOnSystem', revoke: verb === 'revoke', privileges, ...parseEnd(tokens, verb)};
   }
   if (tokens.take('ALL')) return parseGrantOnAll(tokens, verb, privileges);
   const object = (Object.keys(KINDS) as GrantableKind[]).find(kind => tokens.take(KINDS[kind]));
   if (object === undefined) throw tokens.unexpected('one of ALL or CLUSTER or CONNECTION or SECRET or SYSTEM');
   const names = tokens.list(() => tokens.name(`${object} name`));
-  return {kind: verb, object, privileges, names, roles: parseRoles(tokens, verb)};
+  return {kind: verb, object, privileges, names, ...parseEnd(tokens, verb)};
 }
 
 function parseGrantOnAll(tokens: TokenStream, verb: 'grant' | 'revoke', privileges: readonly string[]): GrantOnAll {
@@ -65,7 +74,7 @@ function parseGrantOnAll(tokens: TokenStream, verb: 'grant' | 'revoke', privileg
     privileges,
     schemas,
     databases,
-    roles: parseRoles(tokens, verb),
+    ...parseEnd(tokens, verb),
   };
 }
 
@@ -88,6 +97,8 @@ export function parseAlterDefaultPrivileges(tokens: TokenStream): AlterDefaultPr
     return {kind: 'unsupported', what: 'default privileges of all roles, or in a database, on these objects are', at};
   }
   const grantees = parseRoles(tokens, revoke ? 'revoke' : 'grant');
+  // Nothing depends on a privilege of ours.
+  if (revoke) parseBehavior(tokens);
   return {kind: 'alterDefaultPrivileges', roles, schemas, database, revoke, privileges, object, grantees};
 }
 
@@ -102,6 +113,15 @@ function parsePrivileges(tokens: TokenStream, known: readonly string[]): string[
     return privilege;
   });
 }
+
+function parseEnd(tokens: TokenStream, verb: 'grant' | 'revoke'): GrantEnd & {readonly roles: readonly Role[]} {
+  const roles = parseRoles(tokens, verb);
+  const grantedBy = tokens.take('GRANTED BY') ? parseRole(tokens) : undefined;
+  return {roles, grantedBy, behavior: verb === 'revoke' ? parseBehavior(tokens) : undefined};
+}
+
+export const parseBehavior = (tokens: TokenStream): 'cascade' | 'restrict' | undefined =>
+  tokens.take('CASCADE') ? 'cascade' : tokens.take('RESTRICT') ? 'restrict' : undefined;
 
 function parseRoles(tokens: TokenStream, verb: 'grant' | 'revoke'): Role[] {
   tokens.expect(verb === 'grant' ? 'TO' : 'FROM');

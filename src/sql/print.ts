@@ -5,6 +5,7 @@ import type {
   CreateSink,
   Format,
   Grant,
+  GrantEnd,
   GrantOnAll,
   Name,
   Option,
@@ -103,9 +104,12 @@ export function printPieces(statement: Statement): Piece[] {
       return [alter(statement.object, statement), {name: statement.name}, ` OWNER TO ${printRole(statement.owner)}`];
     case 'drop': {
       const names = statement.names.map((name): Piece[] => [{name}]);
-      const behavior = statement.behavior === undefined ? '' : ` ${statement.behavior.toUpperCase()}`;
       const ifExists = statement.ifExists ? ' IF EXISTS' : '';
-      return [`DROP ${kindKeywords(statement.object)}${ifExists} `, ...separated(names, ', '), behavior];
+      return [
+        `DROP ${kindKeywords(statement.object)}${ifExists} `,
+        ...separated(names, ', '),
+        printBehavior(statement.behavior),
+      ];
     }
     case 'comment': {
       const text: Piece = statement.text === null ? 'NULL' : {value: quoteText(statement.text)};
@@ -118,7 +122,9 @@ export function printPieces(statement: Statement): Piece[] {
       return printGrantOnAll(statement);
     case 'grantOnSystem': {
       const [verb, preposition] = statement.revoke ? ['REVOKE', 'FROM'] : ['GRANT', 'TO'];
-      return [`${verb} ${statement.privileges.join(', ')} ON SYSTEM ${preposition} ${printRoles(statement.roles)}`];
+      return [
+        `${verb} ${statement.privileges.join(', ')} ON SYSTEM ${preposition} ${printRoles(statement.roles)}${printGrantEnd(statement)}`,
+      ];
     }
     case 'alterDefaultPrivileges':
       return printAlterDefaultPrivileges(statement);
@@ -277,7 +283,7 @@ function printGrant(statement: Grant): Piece[] {
   return [
     `${verb} ${printPrivileges(statement.privileges)} ON ${kindKeywords(statement.object)} `,
     ...separated(names, ', '),
-    ` ${preposition} ${printRoles(statement.roles)}`,
+    ` ${preposition} ${printRoles(statement.roles)}${printGrantEnd(statement)}`,
   ];
 }
 
@@ -287,7 +293,7 @@ function printGrantOnAll(statement: GrantOnAll): Piece[] {
     `${verb} ${printPrivileges(statement.privileges)} ON ALL ${pluralKeywords(statement.object)}`,
     ...listed(' IN SCHEMA ', statement.schemas),
     ...listed(' IN DATABASE ', statement.databases),
-    ` ${preposition} ${printRoles(statement.roles)}`,
+    ` ${preposition} ${printRoles(statement.roles)}${printGrantEnd(statement)}`,
   ];
 }
 
@@ -304,6 +310,13 @@ function printAlterDefaultPrivileges(statement: AlterDefaultPrivileges): Piece[]
   );
   return pieces;
 }
+
+/** What stands behind the roles. */
+export const printGrantEnd = ({grantedBy, behavior}: GrantEnd): string =>
+  `${grantedBy === undefined ? '' : ` GRANTED BY ${printRole(grantedBy)}`}${printBehavior(behavior)}`;
+
+const printBehavior = (behavior: GrantEnd['behavior']): string =>
+  behavior === undefined ? '' : ` ${behavior.toUpperCase()}`;
 
 const printPrivileges = (privileges: readonly string[]): string =>
   privileges.length === 0 ? 'ALL PRIVILEGES' : privileges.join(', ');

@@ -1,10 +1,11 @@
 import {type GrantableKind, grantOnAll} from '../catalog/change-commands.ts';
 import {textArray} from '../catalog/commands.ts';
 import type {GrantOnAll} from '../sql/ast.ts';
-import {printRole} from '../sql/print.ts';
+import {printGrantEnd, printRole} from '../sql/print.ts';
 import {quoteName} from '../sql/quote.ts';
 import {ask, singleName} from './ask.ts';
 import {roleReference} from './change-object.ts';
+import {requireGrantor} from './grantor.ts';
 import {requireThisDatabase, schemaHere} from './schemas.ts';
 import type {Plan, StatementContext} from './statement.ts';
 
@@ -15,6 +16,7 @@ export function planGrantOnAll(statement: GrantOnAll): Plan {
     kind: 'run',
     tag: revoke ? 'REVOKE' : 'GRANT',
     run: async context => {
+      await requireGrantor(statement, context);
       for (const name of databases) await requireThisDatabase(singleName(name, 'database'), name, context);
       const within: string[] = [];
       for (const schema of schemas) within.push(await schemaHere(schema, context));
@@ -27,7 +29,9 @@ export function planGrantOnAll(statement: GrantOnAll): Plan {
       // PostgreSQL reads "public" as everybody, quoted or not.
       const [verb, preposition] = revoke ? ['REVOKE', 'FROM'] : ['GRANT', 'TO'];
       const what = privileges.length === 0 ? 'ALL' : privileges.join(', ');
-      await context.query(`${verb} ${what} ON ${targets} ${preposition} ${roles.map(printRole).join(', ')}`);
+      await context.query(
+        `${verb} ${what} ON ${targets} ${preposition} ${roles.map(printRole).join(', ')}${printGrantEnd(statement)}`,
+      );
     },
   };
 }

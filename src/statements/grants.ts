@@ -5,15 +5,18 @@ import type {AlterDefaultPrivileges, Grant, GrantOnSystem, Name, Role} from '../
 import {printRole} from '../sql/print.ts';
 import {ask, objectName, singleName} from './ask.ts';
 import {roleReference} from './change-object.ts';
+import {requireGrantor} from './grantor.ts';
 import {requireThisDatabase} from './schemas.ts';
 import type {Plan} from './statement.ts';
 
-export function planGrant({kind, object, privileges, names, roles}: Grant): Plan {
+export function planGrant(statement: Grant): Plan {
+  const {kind, object, privileges, names, roles} = statement;
   const grant = {privileges, grantees: roles.map(roleReference), revoke: kind === 'revoke'};
   return {
     kind: 'run',
     tag: kind.toUpperCase(),
     run: async context => {
+      await requireGrantor(statement, context);
       for (const name of names) await ask(context, grantOn(object, grantable(object, name), grant));
     },
   };
@@ -25,11 +28,13 @@ const grantable = (object: GrantableKind, name: Name): ObjectName =>
 /** What PostgreSQL keeps as an attribute of a role, and has rules of its own for who may give it. */
 const ATTRIBUTES = ['CREATEROLE', 'CREATEDB'];
 
-export function planGrantOnSystem({revoke, privileges, roles}: GrantOnSystem): Plan {
+export function planGrantOnSystem(statement: GrantOnSystem): Plan {
+  const {revoke, privileges, roles} = statement;
   return {
     kind: 'run',
     tag: revoke ? 'REVOKE' : 'GRANT',
     run: async context => {
+      await requireGrantor(statement, context);
       const attributes = privileges.filter(privilege => ATTRIBUTES.includes(privilege));
       for (const role of attributes.length > 0 ? roles : []) {
         await context.query(

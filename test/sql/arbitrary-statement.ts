@@ -3,6 +3,7 @@ import type {Arbitrary} from 'fast-check';
 import type {
   Broker,
   Format,
+  GrantEnd,
   GrantOnAll,
   ListedKind,
   Name,
@@ -255,20 +256,31 @@ function fromOrOn(list: ListedKind): {from: Arbitrary<Name | undefined>; on: Arb
   return {from: none, on: list.endsWith('rivileges') ? maybe(kinds) : maybe(name(1))};
 }
 
+/** CASCADE and RESTRICT are only there in REVOKE. */
+const withGrantEnd = <T extends {readonly revoke: boolean} | {readonly kind: 'grant' | 'revoke'}>(
+  statement: T,
+): Arbitrary<T & GrantEnd> => {
+  const revokes = 'revoke' in statement ? statement.revoke : statement.kind === 'revoke';
+  const behavior = revokes ? maybe(fc.constantFrom('cascade' as const, 'restrict' as const)) : fc.constant(undefined);
+  return fc.record({grantedBy: maybe(role), behavior}).map(end => ({...statement, ...end}));
+};
+
 const grantOnAll = (
   object: Arbitrary<GrantOnAll['object']>,
   schemas: Arbitrary<Name[]>,
   databases: Arbitrary<Name[]>,
 ): Arbitrary<GrantOnAll> =>
-  fc.record({
-    kind: kind('grantOnAll'),
-    revoke: flag,
-    object,
-    privileges: fc.subarray(['USAGE', 'SELECT']),
-    schemas,
-    databases,
-    roles: some(role),
-  });
+  fc
+    .record({
+      kind: kind('grantOnAll'),
+      revoke: flag,
+      object,
+      privileges: fc.subarray(['USAGE', 'SELECT']),
+      schemas,
+      databases,
+      roles: some(role),
+    })
+    .chain(withGrantEnd);
 
 export const statement: Arbitrary<Statement> = fc.oneof(
   createSink(false),
@@ -340,23 +352,27 @@ export const statement: Arbitrary<Statement> = fc.oneof(
     behavior: maybe(fc.constantFrom('cascade' as const, 'restrict' as const)),
   }),
   fc.record({kind: kind('comment'), object: objectKind, name: name(), text: fc.option(text)}),
-  fc.record({
-    kind: fc.constantFrom('grant' as const, 'revoke' as const),
-    object: fc.constantFrom('connection' as const, 'secret' as const, 'cluster' as const),
-    privileges: fc.subarray(['USAGE', 'CREATE']),
-    names: some(name()),
-    roles: some(role),
-  }),
+  fc
+    .record({
+      kind: fc.constantFrom('grant' as const, 'revoke' as const),
+      object: fc.constantFrom('connection' as const, 'secret' as const, 'cluster' as const),
+      privileges: fc.subarray(['USAGE', 'CREATE']),
+      names: some(name()),
+      roles: some(role),
+    })
+    .chain(withGrantEnd),
   grantOnAll(fc.constantFrom('connection', 'secret', 'type'), fc.array(name(2), {maxLength: 2}), fc.constant([])),
   // IN SCHEMA without a database is PostgreSQL's own here.
   grantOnAll(fc.constantFrom('table', 'schema'), fc.constant([]), fc.array(name(1), {maxLength: 2})),
   grantOnAll(fc.constantFrom('database', 'cluster'), fc.constant([]), fc.constant([])),
-  fc.record({
-    kind: kind('grantOnSystem'),
-    revoke: flag,
-    privileges: fc.subarray(['CREATEROLE', 'CREATECLUSTER'], {minLength: 1}),
-    roles: some(role),
-  }),
+  fc
+    .record({
+      kind: kind('grantOnSystem'),
+      revoke: flag,
+      privileges: fc.subarray(['CREATEROLE', 'CREATECLUSTER'], {minLength: 1}),
+      roles: some(role),
+    })
+    .chain(withGrantEnd),
   fc.record({
     kind: kind('alterDefaultPrivileges'),
     roles: fc.oneof(fc.constant('all' as const), fc.array(role, {maxLength: 2})),
