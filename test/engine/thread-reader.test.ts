@@ -15,6 +15,7 @@ import {poll} from '../../scripts/process/poll.ts';
 import {ThreadReader} from '../../src/engine/thread-reader.ts';
 import {randomFrom} from '../changes/random-writers.ts';
 import {selfSignedCertificate} from '../setup/certificate.ts';
+import {readersRunning} from './readers-running.ts';
 
 const ADDON = fileURLToPath(new URL('../../native/build/stream-reader.node', import.meta.url));
 const LIMIT_MS = 60_000;
@@ -81,15 +82,6 @@ async function destroy(...sockets: net.Socket[]): Promise<void> {
     await closed(socket);
   }
 }
-
-const readersRunning = (): number =>
-  fs.readdirSync('/proc/self/task').filter(task => {
-    try {
-      return fs.readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim() === 'stream-reader';
-    } catch {
-      return false;
-    }
-  }).length;
 
 /** One that has been joined is still listed for a moment. */
 const noReaders = (): Promise<unknown> => poll('the threads to end', LIMIT_MS, () => readersRunning() === 0);
