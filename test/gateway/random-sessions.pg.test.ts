@@ -68,16 +68,16 @@ const THE_END = 'the end of this session';
 const COPY_MESSAGES = Object.keys(MESSAGES).filter(name => /copy in|with copy|^[dcfS]( |$)/.test(name));
 
 /**
- * Left out: Query within a pipeline, which 18.4 itself answers with XX000 at times; COPY data behind a Sync behind COPY data, where only
- * the server knows which data has failed, and so whether the Sync has an answer.
+ * Left out: Query within a pipeline, which 18.4 itself answers with XX000 at times; COPY data or its end behind a Sync behind COPY data,
+ * where only the server knows which of them has failed, and so whether the Sync has an answer.
  */
 function frames(names: readonly string[], our: Statements): Buffer {
   const sent: Buffer[] = [];
   let inPipeline = false;
   let data: 'none' | 'sent' | 'synced' = 'none';
   for (const name of names) {
+    if (data === 'synced' && /^(d |[cf]$)/.test(name)) continue;
     if (name.startsWith('d ')) {
-      if (data === 'synced') sent.push(f);
       data = 'sent';
     } else if (name !== 'H') {
       data = name === 'S' && data !== 'none' ? 'synced' : 'none';
@@ -89,7 +89,8 @@ function frames(names: readonly string[], our: Statements): Buffer {
     if (name === 'Q ours fail') sent.push(CP(), S);
   }
   // Whatever the session is in the middle of, this ends it.
-  return Buffer.concat([...sent, f, S, Q('ROLLBACK'), Q(`SELECT '${THE_END}'`)]);
+  if (data !== 'synced') sent.push(f);
+  return Buffer.concat([...sent, S, Q('ROLLBACK'), Q(`SELECT '${THE_END}'`)]);
 }
 
 async function converse(
