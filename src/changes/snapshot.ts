@@ -106,13 +106,21 @@ export function copyCommand(table: string, columns: readonly SnapshotColumn[], w
   return `COPY (SELECT ${list} FROM ${table}${where === undefined ? '' : ` WHERE ${where}`}) TO STDOUT (FORMAT binary)`;
 }
 
-/** Bytes that a relation with all its partitions takes on disk, without indexes. */
-export async function relationBytes(client: pg.ClientBase, relation: number): Promise<number> {
-  const {rows} = await client.query<{bytes: string}>(
+/**
+ * Of a relation with all its partitions: bytes on disk, without indexes, and rows as the last ANALYZE or VACUUM has counted them, undefined
+ * where there was none. Takes no lock.
+ */
+export async function relationSize(
+  client: pg.ClientBase,
+  relation: number,
+): Promise<{bytes: number; rows: number | undefined}> {
+  const {rows} = await client.query<{bytes: string; rows: number | null}>(
     // A root has no storage, and asking for its size would lock it.
-    `SELECT coalesce(sum(pg_table_size(c.oid)), 0)::text AS bytes
+    `SELECT coalesce(sum(pg_table_size(c.oid)), 0)::text AS bytes,
+       CASE WHEN bool_and(c.reltuples >= 0) THEN sum(c.reltuples)::float8 END AS rows
      FROM ${partitionTree('$1')} t JOIN pg_class c ON c.oid = t.relid WHERE c.relkind = 'r'`,
     [relation],
   );
-  return Number(rows[0].bytes);
+  const [{bytes, rows: counted}] = rows;
+  return {bytes: Number(bytes), rows: counted ?? undefined};
 }

@@ -2,10 +2,10 @@ import type pg from 'pg';
 import type {Lsn} from '../base/lsn.ts';
 import type {SinkDefinition} from '../catalog/definitions.ts';
 import type {CopyRows} from '../changes/copy-reader.ts';
-import {relationBytes, takeSnapshot, type SnapshotColumn, type SnapshotRequest} from '../changes/snapshot.ts';
+import {relationSize, takeSnapshot, type SnapshotColumn, type SnapshotRequest} from '../changes/snapshot.ts';
 import {dropSpool, findSpool, makeSpool, readSpool, type SnapshotSpool} from '../changes/snapshot-spool.ts';
 import type {SystemIdentity} from '../changes/system-identity.ts';
-import type {DirectSnapshot, SnapshotSource, SpooledSnapshot} from '../sinks/snapshot-source.ts';
+import type {DirectSnapshot, RelationSize, SnapshotSource, SpooledSnapshot} from '../sinks/snapshot-source.ts';
 import {columnRetyped} from '../sinks/stalls.ts';
 import type {RowShape} from '../types/relation.ts';
 
@@ -27,8 +27,8 @@ export class RelationSnapshots implements SnapshotSource {
     this.#request = {relation, attnums: columns.map(column => column.attnum)};
   }
 
-  estimateBytes(): Promise<number> {
-    return this.#with(client => relationBytes(client, this.#request.relation));
+  estimate(): Promise<RelationSize> {
+    return this.#with(client => relationSize(client, this.#request.relation));
   }
 
   async take(): Promise<DirectSnapshot> {

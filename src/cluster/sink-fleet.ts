@@ -33,7 +33,9 @@ const TUNING: SinkTuning = {
   idleCommitMs: 30_000,
   cutMs: 15,
   sliceBytes: 48 * MIB,
-  spoolBytes: 1024 * MIB,
+  longBytes: 64 * MIB,
+  spoolBytes: 32 * 1024 * MIB,
+  respoolBytes: 1024 * MIB,
   blocksPerCommit: 16_384,
   stallCheckMs: 30_000,
 };

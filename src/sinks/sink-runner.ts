@@ -10,8 +10,9 @@ import {SinkPump, type CatchUp} from './pump.ts';
 import {backOffMs, explain, reaction} from './reaction.ts';
 import type {CurrentColumnNames} from './shape.ts';
 import type {SnapshotSource} from './snapshot-source.ts';
-import {writeSnapshot} from './snapshot-writer.ts';
-import type {Progress, Target, WrittenSoFar} from './target.ts';
+import {planSnapshot, type SnapshotPlan} from './snapshot-plan.ts';
+import {TooSlow, writeSnapshot} from './snapshot-writer.ts';
+import type {Progress, Span, Target, WrittenSoFar} from './target.ts';
 
 /** What one sink needs of the worker it runs in. */
 export interface SinkHost {
@@ -67,7 +68,12 @@ export interface SinkTuning {
   readonly idleCommitMs: number;
   readonly cutMs: number;
   readonly sliceBytes: number;
+  /** A larger relation gets a long span of writes for its snapshot. */
+  readonly longBytes: number;
+  /** A larger relation goes by way of the spool at once. */
   readonly spoolBytes: number;
+  /** One for which a long span of writes has failed does so if it is larger than this. */
+  readonly respoolBytes: number;
   readonly blocksPerCommit: number;
   /** How long a sink that waits for a person waits before it looks again. */
   readonly stallCheckMs: number;
@@ -96,6 +102,10 @@ interface Preparation {
  */
 export class SinkRunner {
   #definition: SinkDefinition;
+  /** What the target is to be opened for the next time. */
+  #span: Span = 'short';
+  /** A larger relation goes by way of the spool. */
+  #directBytes: number;
   readonly #host: SinkHost;
   readonly #log: Logger;
   readonly #stopping = new AbortController();
@@ -122,6 +132,7 @@ export class SinkRunner {
     this.#definition = definition;
     this.#host = host;
     this.#committedOnce = definition.committedOnce;
+    this.#directBytes = host.tuning.spoolBytes;
     this.#log = host.log.child({sink: definition.id});
   }
 
@@ -198,7 +209,8 @@ export class SinkRunner {
 
   async #afterError(error: unknown, attempt: number): Promise<void> {
     const host = this.#host;
-    if (error instanceof Torn || (await this.#namesAreOld(error))) return;
+    if (error instanceof TooSlow) this.#directBytes = -1;
+    if (error instanceof TooSlow || error instanceof Torn || (await this.#namesAreOld(error))) return;
     const react = reaction(error);
     this.#log.warn({err: error, react, attempt}, 'sink stopped');
     if (react === 'askLease' && !(await host.askLease())) {
@@ -232,43 +244,49 @@ export class SinkRunner {
     }
     // A sink that waits for a person tries again now and then, and that is no news until it gets further than the last time.
     const stalledUntil = this.#shown === 'stalled' ? await host.logEnd() : undefined;
-    let target = this.#newTarget();
+    const span = this.#span;
+    this.#span = 'short';
+    const target = this.#newTarget();
     const failed = new Promise<never>((_, reject) => {
       this.#failure = reject;
     });
     failed.catch(() => undefined);
     let pumping: Promise<void> | undefined;
     try {
-      let progress = await this.#open(target);
+      let progress = await this.#open(target, span);
       if (progress.version === definition.next?.version) {
         await this.#goneOver(definition.next);
         return;
       }
-      if (progress.snapshot !== undefined) {
+      const source = host.snapshots(definition);
+      const plan = await this.#planSnapshot(source, progress);
+      const needed = plan?.span ?? 'short';
+      if (needed !== span) {
+        // Opened anew, because only who fences and reads knows what the target has.
+        this.#span = needed;
+        return;
+      }
+      if (plan !== undefined) {
         await host.publish(definition, whom => void this.#sayWaiting(whom), this.#stopping.signal);
         crashPoint('sink-published');
         await host.columnNames(definition);
-        const written = await writeSnapshot({
-          source: host.snapshots(definition),
+        if (span === 'long') this.#directBytes = Math.min(this.#directBytes, host.tuning.respoolBytes);
+        progress = await writeSnapshot({
+          source,
+          plan,
           target,
-          reopen: async () => {
-            await target.close();
-            target = this.#newTarget();
-            await this.#open(target);
-            return target;
-          },
           progress,
           hold: host.hold(definition.id),
           withRows: definition.snapshot,
-          spoolBytes: host.tuning.spoolBytes,
           blocksPerCommit: host.tuning.blocksPerCommit,
           now: host.clock.now,
           signal: this.#stopping.signal,
           onCommitted: () => this.#count(target, true),
         });
-        ({progress} = written);
+        // The stream goes on with short ones.
+        if (span === 'long') return;
       } else {
-        await host.snapshots(definition).dropSpool();
+        await source.dropSpool();
       }
       if (this.#stopped) return;
       this.#names = await host.columnNames(definition);
@@ -319,17 +337,27 @@ export class SinkRunner {
       this.#failure = undefined;
       this.#hasRecovered = undefined;
       this.#pump?.stop();
+      // Before anything is waited for: what `follow` begins meanwhile would end this pump and never the next one.
+      this.#pump = undefined;
       await this.#stopPreparing();
       this.#ending = undefined;
       // No call into the target may be under way when it is closed.
       await pumping?.catch(() => undefined);
-      this.#pump = undefined;
       if (this.#intake !== undefined) host.detach(this.#intake);
       this.#intake?.close();
       this.#intake = undefined;
       this.#count(target, false);
       await target.close();
     }
+  }
+
+  /** Undefined: the target has the whole snapshot. */
+  async #planSnapshot(source: SnapshotSource, {snapshot: cursor}: Progress): Promise<SnapshotPlan | undefined> {
+    if (cursor === undefined) return undefined;
+    const {id, snapshot: withRows} = this.#definition;
+    const {longBytes} = this.#host.tuning;
+    const hold = this.#host.hold(id);
+    return planSnapshot({source, cursor, hold, withRows, longBytes, directBytes: this.#directBytes});
   }
 
   #startPreparing(): void {
@@ -385,10 +413,10 @@ export class SinkRunner {
   }
 
   /** Fences, reads what the target has, and makes sure that the catalog knows of the target's first progress before any data. */
-  async #open(target: Target): Promise<Progress> {
+  async #open(target: Target, span: Span): Promise<Progress> {
     const definition = this.#definition;
     const host = this.#host;
-    let progress = await target.open();
+    let progress = await target.open(span);
     crashPoint('sink-opened');
     if (progress === undefined) {
       if (this.#committedOnce) {

@@ -32,10 +32,16 @@ export interface SpooledSnapshot extends SnapshotMoment {
   rows(from: number, to: number): AsyncIterable<SnapshotRows>;
 }
 
-/** Where snapshots of one sink's relation come from. The relation has been published before any of these is called. */
+export interface RelationSize {
+  /** On disk. */
+  readonly bytes: number;
+  /** As the last ANALYZE or VACUUM has counted them; undefined where there was none. */
+  readonly rows: number | undefined;
+}
+
+/** Where snapshots of one sink's relation come from. The relation has been published before one is taken. */
 export interface SnapshotSource {
-  /** Bytes that the relation takes on disk now. */
-  estimateBytes(): Promise<number>;
+  estimate(): Promise<RelationSize>;
   take(): Promise<DirectSnapshot>;
   /** The spool that an earlier life of this sink has left, if any. */
   findSpool(): Promise<SpooledSnapshot | undefined>;

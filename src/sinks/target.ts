@@ -56,10 +56,13 @@ export interface WrittenSoFar {
   readonly bytes: number;
 }
 
+/** How long an uncommitted span of writes may last: as in the stream, or minutes, if the target has that. */
+export type Span = 'short' | 'long';
+
 /** Where a sink writes. The sink loop owns ordering and retry; a target owns atomicity and proof. */
 export interface Target {
   /** Takes ownership (fences any older writer), then says how far the target provably got; undefined = nothing yet. */
-  open(): Promise<Progress | undefined>;
+  open(span?: Span): Promise<Progress | undefined>;
   /**
    * Buffers or stages changes, in order. Resolves when there is room for more: that is the back-pressure.
    * Returns undefined where nothing has to be waited for, which spares the hot path a turn of the event loop.
@@ -69,7 +72,7 @@ export interface Target {
   commit(progress: Progress): Promise<void>;
   /** Messages and bytes handed over by `write` since `open`; the loop turns them into statistics. */
   written(): WrittenSoFar;
-  /** How long one uncommitted span of writes may last before the target itself would give it up. */
+  /** In milliseconds, once it is open: one uncommitted span of writes that lasts for longer is given up by the target itself. */
   readonly transactionLimitMs: number;
   /** Gives up what is uncommitted. Never throws; safe to call twice and after any error. */
   close(): Promise<void>;

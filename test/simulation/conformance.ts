@@ -13,10 +13,11 @@ export interface ConformanceWorld extends AsyncDisposable {
 }
 
 const BATCH_BYTES = 1_000_000;
+const TRANSACTION_MS = 60_000;
 const never = new AbortController().signal;
 
-async function producerOf(client: KafkaClient): Promise<TransactionalProducer> {
-  const producer = await client.connectProducer(BATCH_BYTES);
+async function producerOf(client: KafkaClient, transactionMs = TRANSACTION_MS): Promise<TransactionalProducer> {
+  const producer = await client.connectProducer(BATCH_BYTES, transactionMs);
   await producer.initTransactions();
   return producer;
 }
@@ -27,7 +28,7 @@ function put(producer: TransactionalProducer, topic: string, value: string, part
 
 /** What a reader of committed data sees up to the true end; undefined = somebody's open transaction hides the rest. */
 async function read(client: KafkaClient, topic: string, limitMs = 30_000): Promise<string[] | undefined> {
-  const producer = await client.connectProducer(BATCH_BYTES);
+  const producer = await client.connectProducer(BATCH_BYTES, TRANSACTION_MS);
   const {low, high} = await producer.offsets(topic);
   await producer.close();
   const values: string[] = [];
@@ -171,7 +172,7 @@ export function registerConformanceCases(name: string, open: () => Promise<Confo
     test('a transaction that lasts too long is aborted, and its producer fenced', async () => {
       await using world = await open();
       const topic = await world.topic();
-      const producer = await producerOf(world.client('a', {transaction: 1000}));
+      const producer = await producerOf(world.client('a'), 1000);
       await producer.begin();
       put(producer, topic, '1');
       // The mark of its end is what the reader waits for.
@@ -234,7 +235,7 @@ export function registerConformanceCases(name: string, open: () => Promise<Confo
     test('calls out of turn are refused', async () => {
       await using world = await open();
       const topic = await world.topic();
-      const producer = await world.client('a').connectProducer(BATCH_BYTES);
+      const producer = await world.client('a').connectProducer(BATCH_BYTES, TRANSACTION_MS);
       expect(await refusal(producer.begin())).toMatchObject({code: -172});
       await producer.initTransactions();
       expect(thrown(() => producer.produce(topic, 0, Buffer.from('1'), null, undefined))).toBe(-172);
@@ -281,7 +282,7 @@ export function registerConformanceCases(name: string, open: () => Promise<Confo
 
     test('a time-out above what the broker allows is refused', async () => {
       await using world = await open();
-      const producer = await world.client('a', {transaction: 3_600_000}).connectProducer(BATCH_BYTES);
+      const producer = await world.client('a').connectProducer(BATCH_BYTES, 3_600_000);
       expect(await refusal(producer.initTransactions())).toMatchObject({code: 50});
       await producer.close();
     });

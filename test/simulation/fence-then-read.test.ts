@@ -16,7 +16,7 @@ test('an older writer that commits just when its successor has read the progress
     {},
     client =>
       ({
-        connectProducer: batchBytes => client.connectProducer(batchBytes),
+        connectProducer: (...settings) => client.connectProducer(...settings),
         connectReader: async () => {
           const reader = await client.connectReader();
           return {

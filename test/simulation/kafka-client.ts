@@ -24,6 +24,11 @@ export interface ModelClientOptions {
   readonly queueMessages?: number | undefined;
 }
 
+interface ProducerSettings {
+  readonly batchBytes: number;
+  readonly transactionMs: number;
+}
+
 /** After so long a client that has lost its connection, or was told to wait, asks again. */
 const RETRY_MS = 20;
 const LINGER_MS = 10;
@@ -63,9 +68,9 @@ export class ModelClient implements KafkaClient {
     return this.#last?.epoch ?? -1;
   }
 
-  async connectProducer(batchBytes: number): Promise<ModelProducer> {
+  async connectProducer(batchBytes: number, transactionMs: number): Promise<ModelProducer> {
     await this.#connect();
-    this.#last = new ModelProducer(this.#options, this.#timeouts, batchBytes);
+    this.#last = new ModelProducer(this.#options, this.#timeouts, {batchBytes, transactionMs});
     return this.#last;
   }
 
@@ -127,7 +132,7 @@ type ProducerState =
 export class ModelProducer implements TransactionalProducer {
   readonly #options: ModelClientOptions;
   readonly #timeouts: KafkaTimeouts;
-  readonly #batchBytes: number;
+  readonly #settings: ProducerSettings;
   readonly #coordinator: Connection;
   readonly #leaders = new Map<number, Connection>();
   readonly #admin: Connection;
@@ -144,10 +149,10 @@ export class ModelProducer implements TransactionalProducer {
   /** Nothing is sent any more. */
   #closed = false;
 
-  constructor(options: ModelClientOptions, timeouts: KafkaTimeouts, batchBytes: number) {
+  constructor(options: ModelClientOptions, timeouts: KafkaTimeouts, settings: ProducerSettings) {
     this.#options = options;
     this.#timeouts = timeouts;
-    this.#batchBytes = batchBytes;
+    this.#settings = settings;
     this.#coordinator = this.#connection();
     this.#admin = this.#connection();
   }
@@ -160,7 +165,9 @@ export class ModelProducer implements TransactionalProducer {
     return this.#call(async () => {
       const {broker, transactionalId} = this.#options;
       const ask = () =>
-        this.#coordinator.call('initProducer', () => broker.initProducer(transactionalId, this.#timeouts.transaction));
+        this.#coordinator.call('initProducer', () =>
+          broker.initProducer(transactionalId, this.#settings.transactionMs),
+        );
       try {
         this.#who = await this.#persist('init', ask);
       } catch (error) {
@@ -371,7 +378,7 @@ export class ModelProducer implements TransactionalProducer {
     let bytes = 0;
     for (const message of outbox.messages) {
       bytes += 70 + (message.key?.length ?? 0) + (message.value?.length ?? 0);
-      if (batch.length > 0 && bytes > this.#batchBytes) break;
+      if (batch.length > 0 && bytes > this.#settings.batchBytes) break;
       batch.push(message);
     }
     outbox.sending = batch.length;
@@ -396,7 +403,8 @@ export class ModelProducer implements TransactionalProducer {
   /** Until it is answered, in order: the transaction's own deadlines end the waiting. */
   async #again(call: () => Promise<void>): Promise<void> {
     const {life} = this.#options;
-    await persist(life, life.clock.now() + this.#timeouts.transaction, call, LOCAL.timedOut);
+    const limitMs = Math.min(this.#settings.transactionMs, this.#timeouts.transaction);
+    await persist(life, life.clock.now() + limitMs, call, LOCAL.timedOut);
   }
 
   /** As librdkafka judges the answers that end a transaction. */

@@ -156,7 +156,8 @@ export class PostgresSession {
       rows: (from: number, to: number) => chunks(spool.rows.slice(from * BLOCK_ROWS, to * BLOCK_ROWS), life),
     });
     return {
-      estimateBytes: () => this.ask(() => (sink.spooled ? 2 : 0)),
+      // As much as makes each of the three ways come up: the spool, a long span of writes, a short one.
+      estimate: () => this.ask(() => ({bytes: sink.spooled ? 2 : sink.partitions > 1 ? 1 : 0, rows: undefined})),
       take: async (): Promise<DirectSnapshot> => {
         await this.#logIn();
         const {filter, time, rows} = await this.ask(() => postgres.takeSnapshot(sink.relation));

@@ -3,7 +3,7 @@ import type {SinkDefinition, SinkInput, SinkStatus} from '../../src/catalog/defi
 import {SinkRunner, Torn, type SinkHost, type SinkTuning} from '../../src/sinks/sink-runner.ts';
 import {Stall} from '../../src/sinks/errors.ts';
 import {StreamHost} from '../../src/sinks/stream-host.ts';
-import type {Target} from '../../src/sinks/target.ts';
+import type {Span, Target} from '../../src/sinks/target.ts';
 import {kafkaIds} from '../../src/targets/kafka/client-config.ts';
 import {KafkaTarget} from '../../src/targets/kafka/kafka-target.ts';
 import type {ModelBroker} from './broker.ts';
@@ -29,7 +29,9 @@ const TUNING: SinkTuning = {
   cutMs: 15,
   // Never to files: those are real, and take real time.
   sliceBytes: 2 ** 30,
+  longBytes: 0,
   spoolBytes: 1,
+  respoolBytes: 0,
   blocksPerCommit: 2,
   stallCheckMs: 30_000,
 };
@@ -306,8 +308,8 @@ export class SimulatedWorker {
     const target = new KafkaTarget({sink: definition, environmentId: ENVIRONMENT, log, clock: life.clock, client});
     const open = target.open.bind(target);
     return Object.assign(target, {
-      open: async () => {
-        const progress = await open();
+      open: async (span?: Span) => {
+        const progress = await open(span);
         oracle.opened(transactionalId, client.epoch);
         return progress;
       },

@@ -135,3 +135,23 @@ test('a snapshot larger than one commit, while the table changes', async () => {
     await small[Symbol.asyncDispose]();
   }
 });
+
+test('a snapshot in one long transaction, and what changes meanwhile and later', async () => {
+  const large = await SinkWorld.open({longBytes: 0});
+  try {
+    await large.sql(
+      `CREATE TABLE long_t (a integer PRIMARY KEY, v text)`,
+      `INSERT INTO long_t SELECT n, repeat(md5(n::text), 4) FROM generate_series(1, 3000) n`,
+    );
+    const topic = await large.create({name: 'long', key: '(a)'});
+    await large.sql(`UPDATE long_t SET v = 'changed' WHERE a % 3 = 0`, `DELETE FROM long_t WHERE a % 7 = 0`);
+    await large.until('long', ({status}) => status === 'running');
+    await large.sql(`INSERT INTO long_t VALUES (0, 'later')`);
+    const expected = new Map<string, unknown>();
+    for (const {a, v} of await large.sql('SELECT a, v FROM long_t')) expected.set(JSON.stringify({a}), {a, v});
+    expect(finalState(await large.messages('long', topic))).toEqual(expected);
+    expect((await large.history('long')).filter(status => status === 'stalled')).toEqual([]);
+  } finally {
+    await large[Symbol.asyncDispose]();
+  }
+});

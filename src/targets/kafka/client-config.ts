@@ -37,6 +37,11 @@ export interface KafkaTimeouts {
   readonly abort: number;
   /** `transaction.timeout.ms`: the broker aborts what is open for longer, and until then it holds other readers back. */
   readonly transaction: number;
+  /**
+   * The same while a large snapshot goes out in one transaction. What a dead worker leaves open is ended by the next one that opens the
+   * sink; only where its sink was dropped, too, just between the progress record and the commit, do others wait for so long.
+   */
+  readonly longTransaction: number;
   /** Above `transaction`, because reading waits for other sinks' open transactions. */
   readonly readProgress: number;
 }
@@ -49,6 +54,7 @@ export const DEFAULT_TIMEOUTS: KafkaTimeouts = {
   commit: 30_000,
   abort: 10_000,
   transaction: 60_000,
+  longTransaction: 300_000,
   readProgress: 90_000,
 };
 
@@ -80,14 +86,18 @@ export interface ProducerSettings {
   readonly ids: KafkaIds;
   readonly compression: CompressionType;
   readonly batchBytes: number;
+  readonly transactionMs: number;
   readonly timeouts: KafkaTimeouts;
 }
 
-export function producerConfig({connection, ids, compression, batchBytes, timeouts}: ProducerSettings): ClientConfig {
+export function producerConfig(settings: ProducerSettings): ClientConfig {
+  const {connection, ids, compression, batchBytes, transactionMs, timeouts} = settings;
   return {
     ...commonConfig(connection.brokers, ids.clientId),
     'transactional.id': ids.transactionalId,
-    'transaction.timeout.ms': timeouts.transaction,
+    'transaction.timeout.ms': transactionMs,
+    // Not longer in long transactions: what a broker has not taken by then has failed.
+    'message.timeout.ms': Math.min(transactionMs, timeouts.transaction),
     'compression.codec': compression,
     'topic.metadata.propagation.max.ms': timeouts.propagation,
     // Nobody sees anything before the commit, which flushes: until then batches may fill. Small ones cost the broker most.

@@ -7,9 +7,9 @@ import type {MessageBatch} from './message-batch.ts';
 export interface KafkaClient {
   /**
    * A new producer, connected but not yet initialised, that sends at most `batchBytes` of messages in one piece (but each
-   * message whole). Nothing is left behind when it fails.
+   * message whole) and has transactions of up to `transactionMs`. Nothing is left behind when it fails.
    */
-  connectProducer(batchBytes: number): Promise<TransactionalProducer>;
+  connectProducer(batchBytes: number, transactionMs: number): Promise<TransactionalProducer>;
   /** A new reader of committed records, connected. */
   connectReader(): Promise<CommittedReader>;
 }

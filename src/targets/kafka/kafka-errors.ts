@@ -28,6 +28,7 @@ export const CODE = {
   UNKNOWN_TOPIC_OR_PARTITION: 3,
   MESSAGE_TOO_LARGE: 10,
   TOPIC_ALREADY_EXISTS: 36,
+  INVALID_TRANSACTION_TIMEOUT: 50,
 } as const;
 
 /** Which call failed. The same code means different things: a commit that timed out may have happened, a read has not. */

@@ -3,7 +3,14 @@ import {systemClock, type Clock} from '../../base/clock.ts';
 import {crashPoint} from '../../base/crash-point.ts';
 import type {SinkDefinition} from '../../catalog/definitions.ts';
 import {CommitUnknown, Fenced, Stall, Transient} from '../../sinks/errors.ts';
-import {frontierOf, type ChangeBatch, type Progress, type Target, type WrittenSoFar} from '../../sinks/target.ts';
+import {
+  frontierOf,
+  type ChangeBatch,
+  type Progress,
+  type Span,
+  type Target,
+  type WrittenSoFar,
+} from '../../sinks/target.ts';
 import {BatchWriter, type MessageSize} from './batch-writer.ts';
 import {DEFAULT_TIMEOUTS, kafkaIds, MAX_BATCH_BYTES, type KafkaTimeouts} from './client-config.ts';
 import type {KafkaClient, TopicDescription, TransactionalProducer} from './client.ts';
@@ -46,7 +53,6 @@ interface Session {
  * Not its business: pairing of old and new rows, retries, and what a progress means for the change stream.
  */
 export class KafkaTarget implements Target {
-  readonly transactionLimitMs: number;
   readonly #sink: SinkDefinition;
   readonly #writer: string | undefined;
   readonly #log: Logger;
@@ -54,6 +60,7 @@ export class KafkaTarget implements Target {
   readonly #timeouts: KafkaTimeouts;
   readonly #client: KafkaClient;
   readonly #key: Buffer;
+  #transactionMs: number;
   #session: Session | undefined;
   #opening: {readonly done: Promise<unknown>; readonly abandon: AbortController} | undefined;
 
@@ -73,13 +80,17 @@ export class KafkaTarget implements Target {
         log,
       });
     this.#key = Buffer.from(progressKey(sink.id));
-    this.transactionLimitMs = this.#timeouts.transaction;
+    this.#transactionMs = this.#timeouts.transaction;
   }
 
-  async open(): Promise<Progress | undefined> {
+  get transactionLimitMs(): number {
+    return this.#transactionMs;
+  }
+
+  async open(span: Span = 'short'): Promise<Progress | undefined> {
     await this.close();
     const abandon = new AbortController();
-    const done = this.#open(abandon.signal);
+    const done = this.#open(span, abandon.signal);
     this.#opening = {done, abandon};
     try {
       return await done;
@@ -88,13 +99,9 @@ export class KafkaTarget implements Target {
     }
   }
 
-  async #open(signal: AbortSignal): Promise<Progress | undefined> {
-    const {target} = this.#sink;
-    const producer = await attempt('connect', `connecting to Kafka at ${target.connection.brokers.join(', ')}`, () =>
-      this.#client.connectProducer(batchBytes(this.#sink)),
-    );
+  async #open(span: Span, signal: AbortSignal): Promise<Progress | undefined> {
+    const producer = await this.#takeOver(span);
     try {
-      await this.#fence(producer);
       crashPoint('kafka-after-fence');
       signal.throwIfAborted();
       const tools = {admin: producer, clock: this.#clock, log: this.#log, propagationMs: this.#timeouts.propagation};
@@ -123,6 +130,35 @@ export class KafkaTarget implements Target {
       await producer.close();
       throw error;
     }
+  }
+
+  async #takeOver(span: Span): Promise<TransactionalProducer> {
+    const {transaction, longTransaction} = this.#timeouts;
+    if (span === 'long') {
+      try {
+        return await this.#takeOverFor(longTransaction);
+      } catch (error) {
+        const cause = error instanceof Stall ? error.cause : undefined;
+        if (!isKafkaError(cause) || cause.code !== CODE.INVALID_TRANSACTION_TIMEOUT) throw error;
+        this.#log.info({longTransaction}, 'the broker allows no long transactions');
+      }
+    }
+    return this.#takeOverFor(transaction);
+  }
+
+  async #takeOverFor(transactionMs: number): Promise<TransactionalProducer> {
+    const {brokers} = this.#sink.target.connection;
+    const producer = await attempt('connect', `connecting to Kafka at ${brokers.join(', ')}`, () =>
+      this.#client.connectProducer(batchBytes(this.#sink), transactionMs),
+    );
+    try {
+      await this.#fence(producer);
+    } catch (error) {
+      await producer.close();
+      throw error;
+    }
+    this.#transactionMs = transactionMs;
+    return producer;
   }
 
   /** Before reading the progress: what an older writer still has open could otherwise be committed behind it. */

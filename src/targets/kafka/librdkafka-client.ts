@@ -21,9 +21,9 @@ export class LibrdkafkaClient implements KafkaClient {
     this.#options = options;
   }
 
-  connectProducer(batchBytes: number): Promise<TransactionalProducer> {
+  connectProducer(batchBytes: number, transactionMs: number): Promise<TransactionalProducer> {
     const {connection, timeouts, log} = this.#options;
-    const config = producerConfig({...this.#options, batchBytes});
+    const config = producerConfig({...this.#options, batchBytes, transactionMs});
     return LibrdkafkaProducer.connect(config, connection.progressTopic, timeouts, log);
   }
 

@@ -14,6 +14,7 @@ async function connect(topic: string): Promise<LibrdkafkaProducer> {
     ids,
     compression: 'lz4',
     batchBytes: 1_000_000,
+    transactionMs: DEFAULT_TIMEOUTS.transaction,
     timeouts: DEFAULT_TIMEOUTS,
   });
   const producer = await LibrdkafkaProducer.connect(config, topic, DEFAULT_TIMEOUTS, log);

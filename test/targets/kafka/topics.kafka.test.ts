@@ -261,3 +261,31 @@ test("a transaction time-out above the broker's limit is a matter of settings", 
   await using world = new KafkaWorld({timeouts: {transaction: 3_600_000}});
   expect(await failureOf(world.target().open())).toMatchObject({name: 'Stall', code: 'SL103'});
 });
+
+test('long transactions, and a broker that allows none', async () => {
+  await using world = new KafkaWorld({
+    timeouts: {transaction: 1000, longTransaction: 30_000},
+    target: {partitionCount: 1},
+  });
+  const target = world.target();
+  await target.open('long');
+  expect(target.transactionLimitMs).toBe(30_000);
+  await target.write(batchOf(1n, [insert(1)]));
+  await poll('the message at the broker', 20_000, async () => (await endOffset(world.topic)) === 1);
+  await using other = new KafkaWorld({timeouts: {transaction: 1000}, target: {partitionCount: 1}});
+  const short = other.target();
+  await short.open();
+  await short.write(batchOf(1n, [insert(1)]));
+  await poll('the end of a short transaction', 30_000, async () => (await endOffset(other.topic)) === 2);
+  await target.commit(progressAt(1n));
+  expect(await target.open()).toEqual(progressAt(1n));
+  expect(target.transactionLimitMs).toBe(1000);
+  await target.close();
+
+  const refused = world.target({committedOnce: true}, {transaction: 1000, longTransaction: 3_600_000});
+  expect(await refused.open('long')).toEqual(progressAt(1n));
+  expect(refused.transactionLimitMs).toBe(1000);
+  await refused.write(batchOf(2n, [insert(2)]));
+  await refused.commit(progressAt(2n));
+  expect(await world.messages()).toHaveLength(2);
+});
