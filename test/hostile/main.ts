@@ -35,3 +35,5 @@ say(`seed ${seed}`);
 if (!values.bisect) say(JSON.stringify(await fuzz({...range, seed, report: say})));
 else if (await fails({...range, sessions: 0})) say('fails without any of them');
 else if (await fails(range)) say(`npm run fuzz -- ${write(await smallestRange(range, fails))}`);
+// TLS sockets of ours that were cut off in their handshake may keep their descriptors, and Node.js would wait for them.
+process.exit();
