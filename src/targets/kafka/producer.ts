@@ -15,7 +15,7 @@ import {NativeProduce} from './native-produce.ts';
 import {AdminClient, ClientEvents, IsolationLevel, OffsetSpec, Producer, promised, type Done} from './librdkafka.ts';
 
 /** What has not arrived by then is not worth the time that looking costs. */
-const FLUSH_LOOKS = 20;
+const FLUSH_LOOKS = 10;
 const FLUSH_LOOK_MS = 2;
 
 /**
