@@ -31,6 +31,8 @@ export class Usage {
   readonly #pid: number;
   readonly #cpu: CpuTime;
   readonly #threads: ThreadsSample[] = [];
+  /** Of each thread when it was seen last; those that have ended count on. */
+  readonly #times = new Map<string, ThreadTimes & {readonly group: string}>();
   readonly #timers: readonly NodeJS.Timeout[];
   #peakRssMib = 0;
 
@@ -74,15 +76,19 @@ export class Usage {
   }
 
   #takeThreads(): void {
-    const groups: Record<string, ThreadTimes> = {};
     for (const thread of ifThere(() => readdirSync(`/proc/${this.#pid}/task`)) ?? []) {
       const name = readProc(`${this.#pid}/task/${thread}/comm`);
       const times = readProc(`${this.#pid}/task/${thread}/schedstat`);
       if (name === undefined || times === undefined) continue;
       const [ran, waited] = times.split(' ').map(Number);
       const group = thread === String(this.#pid) ? 'main' : name.startsWith('rdk:') ? 'kafka client' : 'others';
+      // The name, too: numbers of threads are used again.
+      this.#times.set(`${thread} ${name}`, {group, ranMs: ran / 1e6, waitedMs: waited / 1e6});
+    }
+    const groups: Record<string, ThreadTimes> = {};
+    for (const {group, ranMs, waitedMs} of this.#times.values()) {
       const before = groups[group] ?? {ranMs: 0, waitedMs: 0};
-      groups[group] = {ranMs: before.ranMs + ran / 1e6, waitedMs: before.waitedMs + waited / 1e6};
+      groups[group] = {ranMs: before.ranMs + ranMs, waitedMs: before.waitedMs + waitedMs};
     }
     if (Object.hasOwn(groups, 'main')) this.#threads.push({at: Date.now(), groups});
   }
