@@ -193,17 +193,6 @@ test('the frontier says that a time is over only where the stream has left it', 
   await finish(running);
 });
 
-test('a commit takes along what is open when it falls due', async () => {
-  const running = pump.run();
-  now = 1000;
-  transaction(110n, 5n);
-  transaction(210n, 6n);
-  await committed(1);
-  expect(target.committed).toEqual([{...START, endLsn: 210n, time: 6n}]);
-  expect(target.rows).toBe(2);
-  await finish(running);
-});
-
 describe('the pace of commits', () => {
   /** When commits began, each of which takes `commitMs`, while there is a change in every millisecond up to `until`. */
   async function beginnings(commitMs: number, until: number): Promise<number[]> {

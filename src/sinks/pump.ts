@@ -85,9 +85,9 @@ export class SinkPump {
       if (slice !== undefined) {
         await this.#write(slice, target);
         onDrained();
-        if (this.#commitDue() && !this.#takeOpen()) await this.#commit();
+        if (this.#commitDue()) await this.#commit();
       } else if (this.#commitDue() || this.#idleCommitDue() || this.#lastCommitDue()) {
-        if (!this.#takeOpen()) await this.#commit();
+        await this.#commit();
       } else {
         await new Promise<void>(resolve => {
           this.#wake = resolve;
@@ -227,15 +227,6 @@ export class SinkPump {
       received.endLsn > this.#progress.endLsn &&
       clock.now() - this.#commitEndedAt >= idleCommitMs
     );
-  }
-
-  /** What the stream has brought so far shall not wait for the next commit; true where that was something. */
-  #takeOpen(): boolean {
-    const {intake} = this.#options;
-    // Once only, or what goes on arriving would put the commit off.
-    if (intake.queue.length > 0 || this.#written?.timeClosed === false) return false;
-    this.#cut();
-    return intake.queue.length > 0;
   }
 
   async #commit(): Promise<void> {
