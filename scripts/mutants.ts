@@ -84,7 +84,7 @@ async function runTest(tree: string, {file, test}: Mutant): Promise<Report['test
 
 async function judge(tree: string, mutant: Mutant): Promise<Verdict> {
   try {
-    await run('git', ['apply', '--unidiff-zero', mutant.patch], {cwd: tree});
+    await run('git', ['apply', mutant.patch], {cwd: tree});
   } catch (error) {
     return {killed: false, says: `does not apply: ${(error as {stderr: string}).stderr.trim()}`};
   }
@@ -98,7 +98,7 @@ async function judge(tree: string, mutant: Mutant): Promise<Verdict> {
     if (failures.length > 0) return {killed: false, says: `fails otherwise: ${failures[0].split('\n')[0]}`};
     return {killed: false, says: results.length === 0 ? 'there is no such test' : 'SURVIVES'};
   } finally {
-    await run('git', ['apply', '-R', '--unidiff-zero', mutant.patch], {cwd: tree});
+    await run('git', ['apply', '-R', mutant.patch], {cwd: tree});
   }
 }
 
