@@ -199,6 +199,19 @@ describe('what the sink has already', () => {
     expect(rows(intake.queue[0])).toBe(1);
   });
 
+  test('is nothing that a stream which breaks off in it says of the next one', () => {
+    const stream = new Stream();
+    const intake = stream.attach(progress(210n));
+    stream.router.begin({xid: 1, commitLsn: 200n, commitTime: at(T0 + 2)});
+    stream.router.insert(relation, tuple(['b', 'vb']), 0);
+    // The log was confirmed meanwhile, so the next stream begins behind what was being skipped.
+    const next = new Stream(210n);
+    next.router.attach(intake);
+    next.insert(210n, T0 + 3, 'c');
+    next.beat(300n, T0 + 9);
+    expect(intake.queue.map(rows)).toEqual([1]);
+  });
+
   test('is dropped where the snapshot has shown it, until the stream has passed the snapshot', () => {
     const stream = new Stream();
     const filter: SnapshotFilter = {visible: {xmin: 10n, xmax: 20n, running: [12n]}, until: 400n};

@@ -129,6 +129,14 @@ export class SinkIntake {
   }
 
   /**
+   * Another stream begins, somewhere. A transaction that the one before has broken off in counts for nothing: it comes again, or the
+   * stream begins behind it. Only for an intake that is not torn.
+   */
+  startStream(): void {
+    this.#transaction = undefined;
+  }
+
+  /**
    * The consolidation that a change of this transaction goes into; undefined = the sink has the transaction already.
    * Throws `Stall` when the relation is no longer what the sink was made for.
    */

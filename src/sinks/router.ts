@@ -53,6 +53,7 @@ export class Router implements StreamListener {
   }
 
   attach(intake: SinkIntake): void {
+    intake.startStream();
     this.#intakes.add(intake);
     const relation = intake.definition.relation;
     this.#routes.set(relation, [...(this.#routes.get(relation) ?? []), intake]);
