@@ -11,6 +11,7 @@ import {WorkerCatalog} from '../catalog/worker-catalog.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import {connect} from '../engine/connect.ts';
 import {answerWithin, DEAD_MS} from '../engine/answer-within.ts';
+import {allocatorEnvironment} from './allocator.ts';
 import {retireOrphans} from './retire.ts';
 
 const POLL_MS = 5_000;
@@ -159,7 +160,12 @@ class Child {
       {
         execArgv: fromSource ? ['--import', 'tsx'] : [],
         // Every transaction call of the Kafka client holds a thread of the pool while it waits for the broker.
-        env: {...process.env, SLUICE_WORKER: JSON.stringify(config), UV_THREADPOOL_SIZE: '64'},
+        env: {
+          ...process.env,
+          ...allocatorEnvironment(process.env),
+          SLUICE_WORKER: JSON.stringify(config),
+          UV_THREADPOOL_SIZE: '64',
+        },
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       },
     );
