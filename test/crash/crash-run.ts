@@ -190,6 +190,17 @@ export class CrashRun {
     await poll(`a death at ${armed}`, 120_000, async () => (await this.#points()).includes(`killed at ${armed}\n`), 50);
     this.#count(`worker at ${point}`);
     await this.#recovered();
+    if (CUT_OVER.has(point)) await this.#goneOver();
+  }
+
+  /** What has not begun yet would be taken back if the same sink shall go over again, and then there is no death at the next point. */
+  async #goneOver(): Promise<void> {
+    const engine = await this.#sluice.connectEngine();
+    await poll('a sink to go over', 90_000, async () => {
+      const {rowCount} = await engine.query('SELECT FROM mz_sluice.sink_change');
+      return rowCount === 0;
+    });
+    await engine.end();
   }
 
   get #armedFile(): string {
