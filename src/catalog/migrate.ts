@@ -80,10 +80,14 @@ function refuseNewer(applied: number): void {
   });
 }
 
-/** Its OIDs are those of another database: whatever is looked up by them is a stranger's. */
-async function refuseDump(client: pg.Client): Promise<void> {
+/** Whether the OIDs in the state are those of another database: then whatever is looked up by them is a stranger's. */
+export async function cameFromDump(client: pg.Client): Promise<boolean> {
   const {rows} = await client.query<{dump: boolean}>('SELECT mz_sluice.came_from_dump() AS dump');
-  if (!rows[0].dump) return;
+  return rows[0].dump;
+}
+
+async function refuseDump(client: pg.Client): Promise<void> {
+  if (!(await cameFromDump(client))) return;
   throw new SqlError('55000', 'the state of Sluice in this database came with a dump', {
     detail: 'It refers to tables, roles and types by OID, which a dump does not keep.',
     hint: 'Run sluice uninstall on it, start Sluice, and create everything again. How to make a dump without Sluice is in docs/upgrade.md.',

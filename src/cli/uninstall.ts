@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type {Config} from '../base/options.ts';
 import {SqlError} from '../base/sql-error.ts';
-import {MIGRATION_LOCK} from '../catalog/migrate.ts';
+import {cameFromDump, MIGRATION_LOCK} from '../catalog/migrate.ts';
 import {changedTables, restoreTable} from '../changes/hand-over.ts';
 import {dropSlot} from '../changes/slot.ts';
 import {sleepUntil} from '../changes/wait.ts';
@@ -143,12 +143,6 @@ function statement(what: string, kind: string, name: string): Step {
 async function exists(client: pg.Client, relation: string): Promise<boolean> {
   const {rows} = await client.query<{there: boolean}>('SELECT to_regclass($1) IS NOT NULL AS there', [relation]);
   return rows[0].there;
-}
-
-/** Then what is noted of tables is about those of another database. */
-async function cameFromDump(client: pg.Client): Promise<boolean> {
-  const {rows} = await client.query<{dump: boolean}>('SELECT mz_sluice.came_from_dump() AS dump');
-  return rows[0].dump;
 }
 
 /** DROP … CASCADE would take them along. */

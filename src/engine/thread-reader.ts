@@ -1,8 +1,7 @@
-import {createRequire} from 'node:module';
 import type net from 'node:net';
-import {TLSSocket} from 'node:tls';
-import {fileURLToPath} from 'node:url';
 import {getSystemErrorName} from 'node:util';
+import {loadAddon} from '../base/native-addon.ts';
+import {socketHandle} from './socket-handle.ts';
 
 declare const opened: unique symbol;
 /** A reader of native/stream-reader.c. */
@@ -14,14 +13,6 @@ interface Addon {
   take(reader: Handle, most: number): number;
   close(reader: Handle): void;
 }
-
-/** What a socket reads with. Not documented, so its presence is asked for; it has been the same in every version of Node.js. */
-interface StreamHandle {
-  readonly fd?: number;
-  readonly reading?: boolean;
-}
-
-const FILE = fileURLToPath(new URL('../../native/build/stream-reader.node', import.meta.url));
 
 /** Some sixty milliseconds of a change stream that comes as fast as it can: longer than what keeps the event loop busy. */
 const RING_BYTES = 2 * 1024 * 1024;
@@ -35,26 +26,11 @@ const END = -1;
 
 let loaded: Addon | undefined | 'unknown' = 'unknown';
 
-function load(): Addon | undefined {
-  try {
-    return createRequire(import.meta.url)(FILE) as Addon;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Made by scripts/setup; without it Node.js reads by itself. SLUICE_STREAM_READER=typescript does without. */
 function wantedAddon(): Addon | undefined {
   if (process.env['SLUICE_STREAM_READER'] === 'typescript') return undefined;
-  if (loaded === 'unknown') loaded = load();
+  if (loaded === 'unknown') loaded = loadAddon('stream-reader') as Addon | undefined;
   return loaded;
-}
-
-/** Of a socket that Node.js does not read and has nothing of. */
-function restingDescriptor(socket: net.Socket): number | undefined {
-  if (socket instanceof TLSSocket || socket.destroyed || socket.readableLength > 0) return undefined;
-  const {_handle: handle} = socket as unknown as {_handle?: StreamHandle | null};
-  return handle?.reading === false && handle.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }
 
 /** Reads a socket on a thread of its own, ahead of its listener, by as much as a ring holds. */
@@ -95,11 +71,11 @@ export class ThreadReader {
    */
   static open(socket: net.Socket, listener: (chunk: Buffer) => void): ThreadReader | undefined {
     const addon = wantedAddon();
-    const descriptor = restingDescriptor(socket);
-    if (addon === undefined || descriptor === undefined) return undefined;
+    const from = socketHandle(socket);
+    if (addon === undefined || from?.reading !== false) return undefined;
     const ring = Buffer.allocUnsafeSlow(RING_BYTES);
     let reader: ThreadReader | undefined;
-    const handle = addon.open(descriptor, ring, () => reader!.#deliver());
+    const handle = addon.open(from.fd, ring, () => reader!.#deliver());
     if (handle !== undefined) reader = new ThreadReader(addon, handle, ring, socket, listener);
     return reader;
   }

@@ -1,7 +1,6 @@
-import {createRequire} from 'node:module';
 import type net from 'node:net';
-import {TLSSocket} from 'node:tls';
-import {fileURLToPath} from 'node:url';
+import {loadAddon} from '../base/native-addon.ts';
+import {socketHandle, type SocketHandle} from '../engine/socket-handle.ts';
 import {PLAIN_WORDS} from './plain-text.ts';
 
 /** What was read from one side. */
@@ -37,16 +36,6 @@ interface Addon {
   recall(id: number): Recalled;
 }
 
-/** What a socket reads with. Not documented, so its presence is asked for; it has been the same in every version of Node.js. */
-interface StreamHandle {
-  readonly fd: number;
-  readonly reading: boolean;
-  readStart(): number;
-  readStop(): number;
-}
-
-const FILE = fileURLToPath(new URL('../../native/build/relay.node', import.meta.url));
-
 /**
  * Carries the traffic of sessions that are at rest: their sockets are lent to a thread that passes on what surely is not ours, and
  * says when something else has come. One for all sessions of the process. Made by scripts/setup; without it everything works, at
@@ -70,8 +59,9 @@ export class NativeRelay {
 
   static #load(): NativeRelay | undefined {
     if (process.env['SLUICE_RELAY'] === 'typescript') return undefined;
+    const addon = loadAddon('relay') as Addon | undefined;
     try {
-      return new NativeRelay(createRequire(import.meta.url)(FILE) as Addon);
+      return addon === undefined ? undefined : new NativeRelay(addon);
     } catch {
       return undefined;
     }
@@ -110,10 +100,11 @@ export interface Loan {
   recall(): Recalled;
 }
 
-function restingHandle(socket: net.Socket): StreamHandle | undefined {
-  if (socket instanceof TLSSocket || socket.destroyed || socket.readableEnded || !socket.writable) return undefined;
-  if (socket.readableFlowing !== true || socket.readableLength > 0 || socket.writableLength > 0) return undefined;
-  const {_handle: handle} = socket as unknown as {_handle?: Partial<StreamHandle> | null};
+/** Of a socket that Node.js reads and writes, with nothing under way. */
+function restingHandle(socket: net.Socket): Required<SocketHandle> | undefined {
+  if (socket.readableEnded || !socket.writable) return undefined;
+  if (socket.readableFlowing !== true || socket.writableLength > 0) return undefined;
+  const handle = socketHandle(socket);
   if (handle?.reading !== true || handle.readStart === undefined || handle.readStop === undefined) return undefined;
-  return handle.fd !== undefined && handle.fd >= 0 ? (handle as StreamHandle) : undefined;
+  return handle as Required<SocketHandle>;
 }

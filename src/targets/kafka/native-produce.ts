@@ -1,5 +1,4 @@
-import {createRequire} from 'node:module';
-import {fileURLToPath} from 'node:url';
+import {addonFile, loadAddon} from '../../base/native-addon.ts';
 import type {MessageBatch} from './message-batch.ts';
 import {features} from './librdkafka.ts';
 
@@ -17,19 +16,8 @@ interface Addon {
   ): number;
 }
 
-const FILE = fileURLToPath(new URL('../../../native/build/batch-produce.node', import.meta.url));
-
 /** Made by scripts/setup; without it everything works, with some 2 µs more a message. */
-function load(): Addon | undefined {
-  if (!features.includes('plugins')) return undefined;
-  try {
-    return createRequire(import.meta.url)(FILE) as Addon;
-  } catch {
-    return undefined;
-  }
-}
-
-const addon = load();
+const addon = features.includes('plugins') ? (loadAddon('batch-produce') as Addon | undefined) : undefined;
 let producers = 0;
 
 /** The way of whole batches into one producer. */
@@ -41,7 +29,7 @@ export class NativeProduce {
 
   private constructor(addon: Addon) {
     this.#addon = addon;
-    this.config = {'plugin.library.paths': FILE, 'sluice.producer': String(this.#number)};
+    this.config = {'plugin.library.paths': addonFile('batch-produce'), 'sluice.producer': String(this.#number)};
   }
 
   /** Undefined where the addon was not built. */
