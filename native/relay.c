@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <node_api.h>
@@ -30,6 +32,9 @@
 /* Requests without their ReadyForQuery, and answers to the first batch of them. */
 #define MOST_NOTED 256
 #define MOST_EVENTS 64
+/* Without an event, in microseconds: what an engine takes for a short statement, and a client for its next one. */
+#define LONGEST_AWAKE 150
+#define MOST_MISSES 8
 #define MOST_WORDS 64
 #define LONGEST_WORD 16
 #define HEADER 5
@@ -262,11 +267,40 @@ static void serve(relay *r, uint64_t id, int side, uint32_t events) {
   if (!stays) give_back(r, s);
 }
 
+static int64_t microseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
+}
+
+/*
+ * To be put to sleep and woken costs about as much as passing a message on. While events follow one another closely the thread stays
+ * awake between them, and lends its core to whoever wants it. `misses`: how many times in a row it was in vain.
+ */
+static int next_events(relay *r, struct epoll_event *events, int *misses) {
+  int count = epoll_wait(r->epoll, events, MOST_EVENTS, 0);
+  if (count != 0) return count;
+  const int64_t from = microseconds();
+  if (*misses < MOST_MISSES) {
+    do {
+      sched_yield();
+      count = epoll_wait(r->epoll, events, MOST_EVENTS, 0);
+    } while (count == 0 && microseconds() - from < LONGEST_AWAKE);
+  }
+  if (count == 0) count = epoll_wait(r->epoll, events, MOST_EVENTS, -1);
+  *misses = microseconds() - from < LONGEST_AWAKE ? 0 : *misses + (*misses < MOST_MISSES);
+  return count;
+}
+
 static void *run(void *argument) {
   relay *r = argument;
   struct epoll_event events[MOST_EVENTS];
+  int misses = MOST_MISSES;
+  /* It then interrupts nobody who is at work, and finds more to do when its turn comes. Nothing is lost where that is forbidden. */
+  const struct sched_param normal = {.sched_priority = 0};
+  pthread_setschedparam(pthread_self(), SCHED_BATCH, &normal);
   for (;;) {
-    const int count = epoll_wait(r->epoll, events, MOST_EVENTS, -1);
+    const int count = next_events(r, events, &misses);
     for (int i = 0; i < count; i++) {
       const uint64_t key = events[i].data.u64;
       pthread_mutex_lock(&r->lock);
