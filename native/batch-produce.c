@@ -19,8 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <node_api.h>
 #include <rdkafka.h>
+
+#include "addon.h"
 
 #define NAME "sluice"
 #define SETTING "sluice.producer"
@@ -237,8 +238,7 @@ static napi_value produce(napi_env env, napi_callback_info info) {
       napi_get_value_uint32(env, args[5], &count) != napi_ok || (uint64_t)from + count > cells / CELLS ||
       napi_get_value_string_utf8(env, args[6], header, sizeof header, NULL) != napi_ok ||
       napi_get_buffer_info(env, args[7], (void **)&all.header_value, &all.header_length) != napi_ok) {
-    napi_throw_type_error(env, NULL, "bad arguments");
-    return NULL;
+    return refuse(env, "bad arguments");
   }
   all.cells = cell + CELLS * (size_t)from;
   all.count = count;
@@ -259,10 +259,7 @@ static void merge_at_once(void) {
 }
 
 NAPI_MODULE_INIT() {
-  napi_value function;
   merge_at_once();
-  if (napi_create_function(env, "produce", NAPI_AUTO_LENGTH, produce, NULL, &function) == napi_ok) {
-    napi_set_named_property(env, exports, "produce", function);
-  }
+  offer(env, exports, "produce", produce);
   return exports;
 }

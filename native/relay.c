@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <node_api.h>
+#include "addon.h"
 
 /* What one read takes. */
 #define CHUNK 65536
@@ -338,17 +337,9 @@ static void stop(void *argument) {
 }
 
 static void call_on_return(napi_env env, napi_value on_return, void *context, void *id) {
-  napi_value undefined, argument;
+  napi_value argument;
   (void)context;
-  if (env == NULL || on_return == NULL) return;
-  napi_get_undefined(env, &undefined);
-  napi_create_double(env, (double)(uintptr_t)id, &argument);
-  napi_call_function(env, undefined, on_return, 1, &argument, NULL);
-}
-
-static napi_value refuse(napi_env env, const char *why) {
-  napi_throw_error(env, NULL, why);
-  return NULL;
+  if (env != NULL && napi_create_double(env, (double)(uintptr_t)id, &argument) == napi_ok) call_back(env, on_return, 1, &argument);
 }
 
 static int read_words(napi_env env, napi_value list, relay *r) {
@@ -365,37 +356,27 @@ static int read_words(napi_env env, napi_value list, relay *r) {
   return 1;
 }
 
-static int start_thread(relay *r) {
+static int begin(relay *r) {
   struct epoll_event event = {.events = EPOLLIN, .data.u64 = 0};
   r->epoll = epoll_create1(EPOLL_CLOEXEC);
   r->wake = eventfd(0, EFD_CLOEXEC);
   if (r->epoll < 0 || r->wake < 0 || epoll_ctl(r->epoll, EPOLL_CTL_ADD, r->wake, &event) != 0) return 0;
-  /* Signals are the main thread's. */
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int failed = pthread_create(&r->thread, NULL, run, r);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return !failed;
+  return start_thread(&r->thread, "relay", run, r);
 }
 
 /* start(words: string[], onReturn: (id) => void): begins to work. `onReturn` says which session wants to be recalled. */
 static napi_value start(napi_env env, napi_callback_info info) {
-  napi_value args[2], name;
+  napi_value args[2];
   size_t argc = 2;
   relay *r = calloc(1, sizeof *r);
   if (r == NULL) return refuse(env, "no memory");
   pthread_mutex_init(&r->lock, NULL);
   if (napi_get_cb_info(env, info, &argc, args, NULL, NULL) != napi_ok || argc < 2 || !read_words(env, args[0], r) ||
-      napi_create_string_utf8(env, "sluice relay", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_create_threadsafe_function(
-          env, args[1], NULL, name, 0, 1, NULL, NULL, NULL, call_on_return, &r->on_return) != napi_ok) {
+      !let_threads_call(env, args[1], "sluice relay", call_on_return, &r->on_return)) {
     free(r);
     return refuse(env, "bad arguments");
   }
-  /* The process does not stay for its sake. */
-  napi_unref_threadsafe_function(env, r->on_return);
-  if (!start_thread(r)) {
+  if (!begin(r)) {
     napi_release_threadsafe_function(r->on_return, napi_tsfn_abort);
     free(r);
     return refuse(env, "no thread");
@@ -505,12 +486,8 @@ static napi_value recall(napi_env env, napi_callback_info info) {
 }
 
 NAPI_MODULE_INIT() {
-  const struct {const char *name; napi_callback call;} offered[] = {{"start", start}, {"lend", lend}, {"recall", recall}};
-  for (size_t i = 0; i < sizeof offered / sizeof *offered; i++) {
-    napi_value function;
-    if (napi_create_function(env, offered[i].name, NAPI_AUTO_LENGTH, offered[i].call, NULL, &function) == napi_ok) {
-      napi_set_named_property(env, exports, offered[i].name, function);
-    }
-  }
+  offer(env, exports, "start", start);
+  offer(env, exports, "lend", lend);
+  offer(env, exports, "recall", recall);
   return exports;
 }

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <node_api.h>
+#include "addon.h"
 
 /*
  * The server sends every message by itself, and each read costs both sides more than a message. After less than this the thread rests:
@@ -93,17 +92,6 @@ static void *run(void *argument) {
   return NULL;
 }
 
-static int start_thread(reader *r) {
-  sigset_t all, before;
-  /* Signals are the main thread's. */
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int failed = pthread_create(&r->thread, NULL, run, r);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (!failed) pthread_setname_np(r->thread, "stream-reader");
-  return !failed;
-}
-
 /* Waits for the thread, 0.3 ms at most: it never blocks but in `poll`. */
 static void stop(void *argument) {
   reader *r = argument;
@@ -118,16 +106,8 @@ static void stop(void *argument) {
 /* ---- the addon ---- */
 
 static void call_on_bytes(napi_env env, napi_value on_bytes, void *context, void *data) {
-  napi_value undefined;
   (void)context, (void)data;
-  if (env == NULL || on_bytes == NULL) return;
-  napi_get_undefined(env, &undefined);
-  napi_call_function(env, undefined, on_bytes, 0, NULL, NULL);
-}
-
-static napi_value refuse(napi_env env, const char *why) {
-  napi_throw_error(env, NULL, why);
-  return NULL;
+  call_back(env, on_bytes, 0, NULL);
 }
 
 static void let_go(napi_env env, reader *r) {
@@ -166,15 +146,14 @@ static int open_descriptors(reader *r, int descriptor) {
  * is left.
  */
 static napi_value open_reader(napi_env env, napi_callback_info info) {
-  napi_value args[3], name, handle;
+  napi_value args[3], handle;
   size_t argc = 3;
   int32_t descriptor;
   void *ring;
   size_t capacity;
   if (napi_get_cb_info(env, info, &argc, args, NULL, NULL) != napi_ok || argc < 3 ||
       napi_get_value_int32(env, args[0], &descriptor) != napi_ok ||
-      napi_get_buffer_info(env, args[1], &ring, &capacity) != napi_ok || capacity == 0 ||
-      napi_create_string_utf8(env, "sluice stream reader", NAPI_AUTO_LENGTH, &name) != napi_ok) {
+      napi_get_buffer_info(env, args[1], &ring, &capacity) != napi_ok || capacity == 0) {
     return refuse(env, "bad arguments");
   }
   reader *r = calloc(1, sizeof *r);
@@ -186,16 +165,16 @@ static napi_value open_reader(napi_env env, napi_callback_info info) {
     free(r);
     return NULL;
   }
-  if (napi_create_threadsafe_function(env, args[2], NULL, name, 0, 1, NULL, NULL, NULL, call_on_bytes, &r->on_bytes) != napi_ok ||
-      napi_create_reference(env, args[1], 1, &r->ring_reference) != napi_ok || !start_thread(r)) {
+  if (!let_threads_call(env, args[2], "sluice stream reader", call_on_bytes, &r->on_bytes) ||
+      napi_create_reference(env, args[1], 1, &r->ring_reference) != napi_ok ||
+      !start_thread(&r->thread, "stream-reader", run, r)) {
     let_go(env, r);
     close(r->socket);
     close(r->wake);
     free(r);
     return NULL;
   }
-  /* The process does not stay for its sake. When it ends, the thread stops first: hooks run in reverse order. */
-  napi_unref_threadsafe_function(env, r->on_bytes);
+  /* When the process ends, the thread stops first: hooks run in reverse order. */
   napi_add_env_cleanup_hook(env, stop, r);
   if (napi_create_external(env, r, finalize, NULL, &handle) == napi_ok) return handle;
   finalize(env, r, NULL);
@@ -254,12 +233,8 @@ static napi_value close_reader(napi_env env, napi_callback_info info) {
 }
 
 NAPI_MODULE_INIT() {
-  const struct {const char *name; napi_callback call;} offered[] = {{"open", open_reader}, {"take", take}, {"close", close_reader}};
-  for (size_t i = 0; i < sizeof offered / sizeof *offered; i++) {
-    napi_value function;
-    if (napi_create_function(env, offered[i].name, NAPI_AUTO_LENGTH, offered[i].call, NULL, &function) == napi_ok) {
-      napi_set_named_property(env, exports, offered[i].name, function);
-    }
-  }
+  offer(env, exports, "open", open_reader);
+  offer(env, exports, "take", take);
+  offer(env, exports, "close", close_reader);
   return exports;
 }
