@@ -49,7 +49,8 @@ function parse(name: string, text: string): Mutant {
 
 async function copyTree(to: string): Promise<void> {
   const {stdout} = await run('git', ['ls-files', '-co', '--exclude-standard'], {cwd: root, maxBuffer: 2 ** 26});
-  for (const file of stdout.split('\n').filter(Boolean)) {
+  // A link to the packages of another tree is no folder, which is what .gitignore names.
+  for (const file of stdout.split('\n').filter(name => name !== '' && name !== 'node_modules')) {
     await mkdir(dirname(join(to, file)), {recursive: true});
     // Deleted, and not yet committed as such.
     await cp(join(root, file), join(to, file)).catch((error: unknown) => {

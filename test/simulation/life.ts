@@ -72,15 +72,15 @@ export class Life {
         reject(new Error('aborted'));
         return;
       }
-      const forget = this.after(ms, resolve);
-      signal?.addEventListener(
-        'abort',
-        () => {
-          forget();
-          reject(new Error('aborted'));
-        },
-        {once: true},
-      );
+      const abort = (): void => {
+        forget();
+        reject(new Error('aborted'));
+      };
+      const forget = this.after(ms, () => {
+        signal?.removeEventListener('abort', abort);
+        resolve();
+      });
+      signal?.addEventListener('abort', abort, {once: true});
     });
   }
 }

@@ -63,8 +63,14 @@ interface Shown {
   covered: number;
   /** Nobody waits for it any more. */
   dropped: boolean;
-  ownerEpoch: number;
+  /** Whose `open` has come back last. */
+  owner: Writer | undefined;
   messages: number;
+}
+
+interface Writer {
+  readonly transactionalId: string;
+  readonly epoch: number;
 }
 
 /**
@@ -74,6 +80,8 @@ interface Shown {
 export class Oracle {
   readonly #postgres: ModelPostgres;
   readonly #shown = new Map<string, Shown>();
+  /** Ids of sinks by the transactional ids that they have opened. */
+  readonly #writers = new Map<string, string>();
   readonly #times: bigint[] = [];
   #clock: bigint | undefined;
 
@@ -81,8 +89,8 @@ export class Oracle {
     this.#postgres = postgres;
   }
 
-  expect(transactionalId: string, sink: SimulatedSink): void {
-    this.#shown.set(transactionalId, {
+  expect(sink: SimulatedSink): void {
+    this.#shown.set(sink.id, {
       sink,
       relations: [sink.relation],
       progress: undefined,
@@ -93,27 +101,30 @@ export class Oracle {
       snapshotRows: new Map(),
       covered: 0,
       dropped: false,
-      ownerEpoch: -1,
+      owner: undefined,
       messages: 0,
     });
   }
 
-  goesOver(transactionalId: string, relation: number): void {
-    this.#find(transactionalId).relations.push(relation);
+  goesOver(sink: string, relation: number): void {
+    this.#shown.get(sink)!.relations.push(relation);
   }
 
-  forget(transactionalId: string): void {
-    this.#find(transactionalId).dropped = true;
+  forget(sink: string): void {
+    this.#shown.get(sink)!.dropped = true;
   }
 
   get messages(): number {
     return [...this.#shown.values()].reduce((sum, {messages}) => sum + messages, 0);
   }
 
-  /** `open` has come back: from now on nobody with an older epoch may commit. */
-  opened(transactionalId: string, epoch: number): void {
-    const shown = this.#find(transactionalId);
-    shown.ownerEpoch = Math.max(shown.ownerEpoch, epoch);
+  /** `open` has come back: from now on nobody who has opened earlier may commit. */
+  opened(sink: string, writer: Writer): void {
+    this.#writers.set(writer.transactionalId, sink);
+    const shown = this.#shown.get(sink)!;
+    // A process that stood still may hear of its own opening after that of its successor.
+    const isLate = shown.owner?.transactionalId === writer.transactionalId && shown.owner.epoch > writer.epoch;
+    if (!isLate) shown.owner = writer;
   }
 
   /** Every sink has committed a progress at or behind `lsn`. */
@@ -143,10 +154,14 @@ export class Oracle {
   }
 
   committed({transactionalId, epoch, messages}: CommittedData): void {
-    const shown = this.#find(transactionalId);
-    const {sink} = shown;
-    if (epoch < shown.ownerEpoch) {
-      throw new Violation('one owner', `${sink.id}: epoch ${epoch} commits after epoch ${shown.ownerEpoch} had opened`);
+    const shown = this.#shown.get(this.#writers.get(transactionalId) ?? '');
+    if (shown?.owner === undefined) throw new Violation('one owner', `${transactionalId} commits before it is open`);
+    const {sink, owner} = shown;
+    if (transactionalId !== owner.transactionalId || epoch < owner.epoch) {
+      throw new Violation(
+        'one owner',
+        `${sink.id}: ${transactionalId}, epoch ${epoch}, commits after ${owner.transactionalId}, epoch ${owner.epoch}, had opened`,
+      );
     }
     // A late copy of a request to add partitions has begun it.
     if (messages.length === 0) return;
@@ -169,12 +184,6 @@ export class Oracle {
       else this.#streamPart(shown, before, progress, data);
     }
     shown.progress = progress;
-  }
-
-  #find(transactionalId: string): Shown {
-    const shown = this.#shown.get(transactionalId);
-    if (shown === undefined) throw new Violation('one owner', `${transactionalId} is nobody's: it fences nobody`);
-    return shown;
   }
 
   /** Whoever has applied the topic has the old rows for keys that do not change; what is before a change is the new relation's. */

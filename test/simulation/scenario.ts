@@ -10,6 +10,8 @@ export type Fault = {readonly at: number} & (
   | {readonly do: 'pause'; readonly ms: number; readonly on?: RequestKind | undefined}
   /** The replication connection is lost, between two transactions or within one. */
   | {readonly do: 'cutStream'; readonly within: boolean}
+  /** The next stream that begins is lost soon; with `now` the present one is lost at once, and so it is one that re-reads. */
+  | {readonly do: 'cutEarly'; readonly now: boolean; readonly cut: EarlyCut}
   | {readonly do: 'brokerDown'; readonly ms: number}
   /** The next batch is refused for good: the transaction has to be aborted. */
   | {readonly do: 'refuseBatch'}
@@ -19,6 +21,12 @@ export type Fault = {readonly at: number} & (
   | {readonly do: 'serverCrash'}
   | {readonly do: 'clockShift'; readonly ms: number}
 );
+
+/** So many transactions after its beginning a stream stands still, and is then lost within one that has several changes. */
+export interface EarlyCut {
+  readonly after: number;
+  readonly stillMs: number;
+}
 
 export interface SimulatedSink {
   readonly id: string;
@@ -89,7 +97,10 @@ export function scenarioOf(seed: number): Scenario {
       goesOver: changesOf(seed * 4 + i, createdAt, span),
     };
   });
-  const faults = Array.from({length: 18 + below(8)}, () => faultOf(below, random, span));
+  const faults = [
+    ...Array.from({length: 18 + below(8)}, () => faultOf(below, random, span)),
+    ...earlyCutsOf(seed * 4 + 3, span),
+  ];
   return {seed, transactions: TRANSACTIONS, relations: RELATIONS, sinks, faults: faults.sort((a, b) => a.at - b.at)};
 }
 
@@ -102,6 +113,18 @@ function changesOf(seed: number, createdAt: number, span: number): GoesOver[] {
     to: RELATIONS[Math.floor(random() * RELATIONS.length)],
   }));
   return changes.sort((a, b) => a.at - b.at);
+}
+
+/** From a source of its own, as above. */
+function earlyCutsOf(seed: number, span: number): Fault[] {
+  const random = randomFrom(seed);
+  return Array.from({length: 4}, () => ({
+    at: 300 + Math.floor(random() * span),
+    do: 'cutEarly',
+    now: random() < 0.8,
+    // Long enough for the sinks to prove, and the worker to record, where they are.
+    cut: {after: Math.floor(random() * 10), stillMs: random() < 0.2 ? 0 : 1000 + Math.floor(random() * 2500)},
+  }));
 }
 
 function faultOf(below: (n: number) => number, random: () => number, span: number): Fault {

@@ -9,7 +9,14 @@ import type {ChangeSource, OpenStream} from '../../src/sinks/stream-host.ts';
 import type {RowShape} from '../../src/types/relation.ts';
 import type {Life} from './life.ts';
 import {Connection, Cut, type Weather} from './network.ts';
-import {HEARTBEAT, SYSTEM, type CommittedTransaction, type ModelPostgres, type Walsender} from './postgres.ts';
+import {
+  HEARTBEAT,
+  SYSTEM,
+  type CommittedTransaction,
+  type ModelPostgres,
+  type RowChange,
+  type Walsender,
+} from './postgres.ts';
 import {
   COLUMNS,
   COPY_TUPLE_BYTES,
@@ -19,12 +26,13 @@ import {
   writeStreamTuple,
   type Row,
 } from './rows.ts';
-import type {SimulatedSink} from './scenario.ts';
+import type {EarlyCut, SimulatedSink} from './scenario.ts';
+import type {SimulatedWeather} from './weather.ts';
 
 export interface SessionOptions {
   readonly life: Life;
   readonly postgres: ModelPostgres;
-  readonly weather: Weather;
+  readonly weather: Weather & Pick<SimulatedWeather, 'takeEarlyCut'>;
   readonly random: () => number;
 }
 
@@ -255,6 +263,8 @@ class ModelStream implements OpenStream, Walsender {
   #paused = false;
   #sending = false;
   #cutWithin = false;
+  /** What is left of it; `after` counts down. */
+  #earlyCut: EarlyCut | undefined;
 
   constructor(options: SessionOptions, listener: StreamListener) {
     this.#options = options;
@@ -268,6 +278,7 @@ class ModelStream implements OpenStream, Walsender {
   begin(at: number): void {
     this.#at = at;
     this.#begun = true;
+    this.#earlyCut = this.#options.weather.takeEarlyCut();
     this.send();
   }
 
@@ -326,9 +337,29 @@ class ModelStream implements OpenStream, Walsender {
       this.#sending = false;
       for (let i = 0; i < count && this.#settle !== undefined && this.#at < postgres.log.length; i++) {
         this.#hear(postgres.log[this.#at++]);
+        if (this.#standsStill()) return;
       }
       if (this.#settle !== undefined) this.send();
     });
+  }
+
+  /** True once, where an early cut says so: it goes on by itself. */
+  #standsStill(): boolean {
+    const cut = this.#earlyCut;
+    if (cut === undefined) return false;
+    this.#earlyCut = {...cut, after: cut.after - 1};
+    if (cut.after !== 0) return false;
+    this.#sending = true;
+    this.#options.life.after(cut.stillMs, () => {
+      this.#sending = false;
+      this.send();
+    });
+    return true;
+  }
+
+  #isToBreak(sent: readonly RowChange[], at: number): boolean {
+    if (at !== sent.length - 1 || sent[at].relation === HEARTBEAT) return false;
+    return this.#cutWithin || (sent.length > 1 && this.#earlyCut !== undefined && this.#earlyCut.after < 0);
   }
 
   #hear(transaction: CommittedTransaction): void {
@@ -340,8 +371,9 @@ class ModelStream implements OpenStream, Walsender {
     try {
       listener.begin({xid: Number(BigInt.asUintN(32, xid)), commitLsn, commitTime});
       for (const [i, change] of sent.entries()) {
-        if (this.#cutWithin && i === sent.length - 1 && change.relation !== HEARTBEAT) {
+        if (this.#isToBreak(sent, i)) {
           this.#cutWithin = false;
+          this.#earlyCut = undefined;
           this.#break();
           return;
         }

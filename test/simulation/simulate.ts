@@ -7,7 +7,7 @@ import {ModelPostgres} from './postgres.ts';
 import type {Fault, Scenario, SimulatedSink} from './scenario.ts';
 import {VirtualTime} from './time.ts';
 import {SimulatedWeather} from './weather.ts';
-import {SimulatedWorker, transactionalIdOf, type Surroundings} from './worker.ts';
+import {SimulatedWorker, type Surroundings} from './worker.ts';
 
 const WRITERS = 3;
 const KEYS = 24;
@@ -105,7 +105,7 @@ export async function simulate(scenario: Scenario, withTrace = false): Promise<O
   for (const sink of scenario.sinks) {
     time.after(sink.createdAt, () => {
       trace(`sink ${sink.id} on ${sink.relation}`);
-      oracle.expect(transactionalIdOf(sink), sink);
+      oracle.expect(sink);
       around.inputs.set(sink.id, [{version: 0, relation: sink.relation}]);
       sinks.push(sink);
       for (const host of hosts) host.notify();
@@ -113,7 +113,7 @@ export async function simulate(scenario: Scenario, withTrace = false): Promise<O
     for (const [i, {at, to}] of (sink.goesOver ?? []).entries()) {
       time.after(at, () => {
         trace(`sink ${sink.id} shall go over to ${to}`);
-        oracle.goesOver(transactionalIdOf(sink), to);
+        oracle.goesOver(sink.id, to);
         around.inputs.get(sink.id)!.push({version: i + 1, relation: to});
         for (const host of hosts) host.notify();
       });
@@ -121,7 +121,7 @@ export async function simulate(scenario: Scenario, withTrace = false): Promise<O
     if (sink.droppedAt === undefined) continue;
     time.after(sink.droppedAt, () => {
       trace(`sink ${sink.id} is dropped`);
-      oracle.forget(transactionalIdOf(sink));
+      oracle.forget(sink.id);
       sinks.splice(sinks.indexOf(sink), 1);
       for (const host of hosts) host.notify();
     });
@@ -212,6 +212,10 @@ function strike(fault: Fault, around: Surroundings & {owner: () => SimulatedWork
     case 'cutStream':
       if (owner()?.session.cutStreams(fault.within) === true) weather.fired++;
       else time.after(500, () => strike(fault, around));
+      return;
+    case 'cutEarly':
+      weather.cutEarly(fault.cut);
+      if (fault.now) owner()?.session.cutStreams(false);
       return;
     case 'brokerDown':
       weather.takeDown(fault.ms);

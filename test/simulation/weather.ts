@@ -1,5 +1,6 @@
 import type {Life} from './life.ts';
 import type {RequestFault, RequestKind, Weather} from './network.ts';
+import type {EarlyCut} from './scenario.ts';
 
 interface Armed {
   readonly on: RequestKind;
@@ -16,6 +17,7 @@ export class SimulatedWeather implements Weather {
   #slowMarkers = 0;
   #fullUntil = 0;
   #refusals = 0;
+  readonly #earlyCuts: EarlyCut[] = [];
   /** Faults that have had their effect. */
   fired = 0;
 
@@ -69,6 +71,17 @@ export class SimulatedWeather implements Weather {
     this.#refusals--;
     this.fired++;
     return true;
+  }
+
+  cutEarly(cut: EarlyCut): void {
+    this.#earlyCuts.push(cut);
+  }
+
+  /** For a stream that begins. */
+  takeEarlyCut(): EarlyCut | undefined {
+    const cut = this.#earlyCuts.shift();
+    if (cut !== undefined) this.fired++;
+    return cut;
   }
 
   fault(kind: RequestKind, life: Life): RequestFault | undefined {

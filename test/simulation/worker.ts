@@ -111,10 +111,6 @@ export function definitionOf(
   };
 }
 
-export function transactionalIdOf(sink: SimulatedSink): string {
-  return kafkaIds(definitionOf(sink, false), ENVIRONMENT).transactionalId;
-}
-
 /**
  * A worker process: the real sink loop, stream host and Kafka target before the models. It composes them as cluster/worker.ts and
  * cluster/sink-fleet.ts do, with the lease of cluster/lease.ts.
@@ -310,7 +306,7 @@ export class SimulatedWorker {
     return Object.assign(target, {
       open: async (span?: Span) => {
         const progress = await open(span);
-        oracle.opened(transactionalId, client.epoch);
+        oracle.opened(definition.id, {transactionalId, epoch: client.epoch});
         return progress;
       },
     });
