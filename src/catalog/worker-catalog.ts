@@ -10,6 +10,7 @@ import {describeTypes} from '../engine/describe-types.ts';
 import type {SqlType} from '../types/sql-type.ts';
 import type {
   ClusterDefinition,
+  KafkaSinkDefinition,
   ObjectId,
   SinkColumn,
   SinkDefinition,
@@ -29,6 +30,9 @@ export interface DroppedSink {
   readonly id: ObjectId;
   /** May be gone too. */
   readonly relation: number;
+  readonly environmentId: string;
+  /** Undefined where it cannot be read, or the connection had gone before. */
+  readonly target: KafkaSinkDefinition | undefined;
 }
 
 /** A relation that a sink has gone over from, or was to go over to. */
@@ -81,6 +85,14 @@ JOIN mz_sluice.sink_state st ON st.sink = s.id
 CROSS JOIN mz_sluice.installation e
 WHERE s.cluster = $1
 ORDER BY i.created_at, i.id`;
+
+interface DroppedRow {
+  readonly id: string;
+  readonly relation: string;
+  readonly definition: unknown;
+  readonly connection: SinkRow['connection'] | null;
+  readonly environmentId: string;
+}
 
 export class WorkerCatalog {
   readonly #client: pg.Client | pg.Pool;
@@ -228,11 +240,17 @@ export class WorkerCatalog {
 
   /** Sinks of this cluster that are gone and not yet undone. */
   async droppedSinks(cluster: ObjectId): Promise<DroppedSink[]> {
-    const {rows} = await this.#client.query<{id: string; relation: string}>(
-      'SELECT id, relation::bigint FROM mz_sluice.dropped_sink WHERE cluster = $1 ORDER BY dropped_at',
+    const {rows} = await this.#client.query<DroppedRow>(
+      `SELECT d.id, d.relation::bigint, d.definition, d.connection, e.environment_id AS "environmentId"
+       FROM mz_sluice.dropped_sink d CROSS JOIN mz_sluice.installation e WHERE d.cluster = $1 ORDER BY d.dropped_at`,
       [cluster],
     );
-    return rows.map(row => ({id: row.id, relation: Number(row.relation)}));
+    return rows.map(row => ({
+      id: row.id,
+      relation: Number(row.relation),
+      environmentId: row.environmentId,
+      target: readDroppedTarget(row),
+    }));
   }
 
   /**
@@ -318,6 +336,16 @@ function readInput(row: InputRow, types: ReadonlyMap<number, SqlType>): SinkInpu
     key: key?.map(attnum => columns.findIndex(column => column.attnum === attnum)),
     version,
   };
+}
+
+function readDroppedTarget({id, definition, connection, environmentId}: DroppedRow): KafkaSinkDefinition | undefined {
+  if (connection === null) return undefined;
+  try {
+    const {target} = definition as {readonly target: unknown};
+    return readKafkaSink({name: id, target}, readKafkaConnection(connection, environmentId));
+  } catch {
+    return undefined;
+  }
 }
 
 /** A type that has been dropped took the column with it; the sink finds that out when it looks at the relation. */

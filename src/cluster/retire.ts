@@ -1,11 +1,13 @@
-import type pg from 'pg';
+import pg from 'pg';
+import type {Logger} from 'pino';
 import {clearClockRecords} from '../changes/clock-record.ts';
 import {withdrawRelation} from '../changes/hand-over.ts';
 import {dropSlot} from '../changes/slot.ts';
 import {dropSpool} from '../changes/snapshot-spool.ts';
 import type {ObjectId} from '../catalog/definitions.ts';
-import type {WorkerCatalog} from '../catalog/worker-catalog.ts';
+import type {DroppedSink, WorkerCatalog} from '../catalog/worker-catalog.ts';
 import {briefTransaction} from './brief-transaction.ts';
+import {fenceDropped} from './targets.ts';
 
 /** Of the cluster's slot and publication, which have the same name. */
 export async function clusterSlot(client: pg.Client, cluster: string): Promise<string> {
@@ -22,12 +24,18 @@ export async function undoDropped(
   catalog: WorkerCatalog,
   cluster: ObjectId,
   isBusy: (sink: ObjectId) => boolean,
+  log: Logger,
 ): Promise<void> {
-  for (const {id, relation} of await catalog.droppedSinks(cluster)) {
-    if (isBusy(id)) continue;
-    await dropSpool(client, id);
-    if (await withdrawUnused(client, cluster, relation)) await catalog.forgetDroppedSink(id);
+  const undone: DroppedSink[] = [];
+  for (const sink of await catalog.droppedSinks(cluster)) {
+    if (isBusy(sink.id)) continue;
+    await dropSpool(client, sink.id);
+    if (!(await withdrawUnused(client, cluster, sink.relation))) continue;
+    await catalog.forgetDroppedSink(sink.id);
+    undone.push(sink);
   }
+  // Brokers that are away hold up nobody.
+  void fenceDropped(undone, log);
 }
 
 /** The same for relations that sinks have gone over from. */
@@ -64,27 +72,29 @@ async function withdrawUnused(client: pg.Client, cluster: ObjectId, relation: nu
   }
 }
 
-/** A cluster without sinks holds no log back. The publication stays: a later slot must not meet changes from before it. */
+/** A cluster without sinks holds no log back. The publication stays while there is the cluster: a later slot must not meet changes from before it. */
 export async function retireLog(client: pg.Client, slot: string): Promise<void> {
   await dropSlot(client, slot);
   await clearClockRecords(client, slot);
 }
 
 /**
- * What is left of clusters that no worker runs: sinks that were dropped while their cluster was paused or together with it, and
- * slots of clusters that are gone, which would hold back log for ever. `running`: the clusters whose workers do this themselves.
+ * What is left of clusters that no worker runs: sinks that were dropped while their cluster was paused or together with it,
+ * slots of clusters that are gone, which would hold back log for ever, and their publications. `running`: the clusters whose workers do this
+ * themselves.
  */
 export async function retireOrphans(
   client: pg.Client,
   catalog: WorkerCatalog,
   running: ReadonlySet<string>,
+  log: Logger,
 ): Promise<void> {
   const {rows} = await client.query<{cluster: string}>(
     'SELECT cluster FROM mz_sluice.dropped_sink UNION SELECT cluster FROM mz_sluice.released_relation',
   );
   for (const {cluster} of rows) {
     if (running.has(cluster)) continue;
-    await undoDropped(client, catalog, cluster, () => false);
+    await undoDropped(client, catalog, cluster, () => false, log);
     await undoReleased(client, catalog, cluster, () => false);
   }
   const slots = await client.query<{slot: string}>(
@@ -96,4 +106,17 @@ export async function retireOrphans(
   for (const {slot} of slots.rows) {
     if (!running.has(slot.slice(slot.lastIndexOf('_') + 1))) await retireLog(client, slot);
   }
+  await dropPublications(client);
+}
+
+/** Once nothing is left that needs them; a cluster's id is never given again, so no later slot does. */
+async function dropPublications(client: pg.Client): Promise<void> {
+  const {rows} = await client.query<{name: string}>(
+    `SELECT pubname AS name FROM pg_publication, substr(pubname, length($1) + 1) AS cluster
+     WHERE starts_with(pubname, $1) AND pg_has_role(pubowner, 'USAGE') AND cluster NOT IN (
+         SELECT id FROM mz_sluice.cluster UNION SELECT cluster FROM mz_sluice.dropped_sink UNION SELECT cluster FROM mz_sluice.released_relation)
+       AND cluster ~ '^u[0-9]+$' AND NOT EXISTS (SELECT FROM pg_replication_slots WHERE database = current_database() AND slot_name = pubname)`,
+    [await clusterSlot(client, '')],
+  );
+  for (const {name} of rows) await client.query(`DROP PUBLICATION IF EXISTS ${pg.escapeIdentifier(name)}`);
 }

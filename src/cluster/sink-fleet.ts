@@ -244,7 +244,7 @@ export class SinkFleet {
     const preparing = new Set([...this.#runners.values()].map(runner => runner.preparing));
     await this.#connections.run(async client => {
       const catalog = new WorkerCatalog(client);
-      await undoDropped(client, catalog, this.#options.cluster, id => wanted.has(id));
+      await undoDropped(client, catalog, this.#options.cluster, id => wanted.has(id), this.#options.log);
       await undoReleased(client, catalog, this.#options.cluster, relation => preparing.has(relation));
     });
   }

@@ -115,7 +115,7 @@ export class ClusterSupervisor {
       await catalog.recordStatusOfAll(id, {status: 'paused'});
     }
     // Workers elsewhere do it for their own clusters.
-    if (only === undefined) await retireOrphans(client, catalog, new Set(running.map(c => c.id)));
+    if (only === undefined) await retireOrphans(client, catalog, new Set(running.map(c => c.id)), log);
     for (const {id, name} of wanted) {
       if (this.#children.has(id)) continue;
       const child = new Child(id, name, this.#options);

@@ -98,6 +98,13 @@ test.each(Object.entries(STATES))(
     await writer.end();
     await world.sql('DROP CLUSTER doomed CASCADE');
     await nothingLeft(world, LIMIT_MS);
+    await poll('the end of the publication of the cluster', LIMIT_MS, async () => {
+      const {rows} = await world.engine.query<{left: string[]}>(
+        `SELECT array_agg(pubname::text) AS left FROM pg_publication
+         WHERE pubname NOT IN (SELECT mz_sluice.slot_name(id) FROM mz_sluice.cluster)`,
+      );
+      return rows[0].left === null;
+    });
     for (const topic of topics) {
       const keys = (await world.topic(topic)).map(({key}) => (key as {a: number}).a);
       expect(new Set(keys).size).toBe(keys.length);

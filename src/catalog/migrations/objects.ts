@@ -46,8 +46,10 @@ BEGIN
      AND NOT EXISTS (SELECT FROM mz_sluice.cluster WHERE anchor = ANY (anchors)) THEN
     RETURN;
   END IF;
-  INSERT INTO mz_sluice.dropped_sink (id, cluster, relation)
-  SELECT s.id, s.cluster, s.relation FROM mz_sluice.sink s JOIN mz_sluice.item i ON i.id = s.id WHERE i.anchor = ANY (anchors);
+  INSERT INTO mz_sluice.dropped_sink (id, cluster, relation, definition, connection)
+  SELECT s.id, s.cluster, s.relation, i.definition,
+    (SELECT jsonb_build_object('id', c.id, 'name', c.name, 'definition', c.definition) FROM mz_sluice.item c WHERE c.id = s.connection)
+  FROM mz_sluice.sink s JOIN mz_sluice.item i ON i.id = s.id WHERE i.anchor = ANY (anchors);
   INSERT INTO mz_sluice.released_relation (sink, cluster, relation)
   SELECT s.id, s.cluster, c.relation FROM mz_sluice.sink_change c JOIN mz_sluice.sink s ON s.id = c.sink JOIN mz_sluice.item i ON i.id = s.id
   WHERE i.anchor = ANY (anchors);

@@ -118,6 +118,9 @@ CREATE TABLE mz_sluice.dropped_sink (
   id text PRIMARY KEY,
   cluster text NOT NULL,
   relation oid NOT NULL,
+  -- What the sink and its connection were, as in item: the worker ends what a dead writer has open in the target.
+  definition jsonb NOT NULL,
+  connection jsonb,
   dropped_at timestamptz NOT NULL DEFAULT now()
 );
 

@@ -8,7 +8,7 @@ export interface KafkaIds {
   readonly progressGroupId: string;
 }
 
-export function kafkaIds(sink: SinkDefinition, environmentId: string): KafkaIds {
+export function kafkaIds(sink: Pick<SinkDefinition, 'id' | 'target'>, environmentId: string): KafkaIds {
   const {target} = sink;
   const clientId = `materialize-${environmentId}-${target.connection.id}-${sink.id}`;
   if (target.legacyIds) {
@@ -39,7 +39,7 @@ export interface KafkaTimeouts {
   readonly transaction: number;
   /**
    * The same while a large snapshot goes out in one transaction. What a dead worker leaves open is ended by the next one that opens the
-   * sink; only where its sink was dropped, too, just between the progress record and the commit, do others wait for so long.
+   * sink, or by whoever clears up when the sink is dropped; only where no broker answers him do others wait for so long.
    */
   readonly longTransaction: number;
   /** Above `transaction`, because reading waits for other sinks' open transactions. */
