@@ -1,4 +1,5 @@
 import {SqlError} from '../base/sql-error.ts';
+import {settleCopy} from './copy-outcome.ts';
 import type {Exchange} from './exchange.ts';
 import {FrameSource} from './frame-source.ts';
 import {
@@ -15,7 +16,7 @@ import {
   query,
 } from './frontend-messages.ts';
 import type {Handling, Interception} from './interception.ts';
-import type {Request} from './ledger.ts';
+import type {AnswerReader, Request} from './ledger.ts';
 import type {Login} from './login.ts';
 
 /** What may lie here of a client's messages while earlier ones are dealt with. */
@@ -43,8 +44,10 @@ export class ClientMessages {
   readonly #login: Login;
   /** While a message is worked on, further ones wait; in `copy` COPY data may pass all the same. */
   #hold: 'no' | 'all' | 'copy' = 'no';
-  /** Syncs behind COPY data, while it is open whether the COPY goes on. */
-  #syncs: Buffer[] = [];
+  /** In `copy`: for the answers to Syncs that are not part of the COPY. */
+  #copySyncs: AnswerReader | undefined;
+  /** Called when the message that is going out in part has gone. */
+  #onMessageEnd: (() => void) | undefined;
   /** Within a statement that is too long to be read. */
   #overlong: 'query' | 'parse' | undefined;
   /** The client has sent what the server does not survive; nothing is read behind it. */
@@ -72,7 +75,7 @@ export class ClientMessages {
 
   /** Nothing more of it may go to the backend at present, be it whole or not. */
   get waiting(): boolean {
-    return !this.#hopeless && (this.#hold === 'all' || this.#early);
+    return !this.#hopeless && ((this.#hold === 'all' && !this.#source.inPart) || this.#early);
   }
 
   /** Nothing of the client is here. */
@@ -94,14 +97,27 @@ export class ClientMessages {
     this.#hopeless = true;
   }
 
-  setCopyWindow(open: boolean): void {
-    if (this.#hold !== 'no') this.#hold = open ? 'copy' : 'all';
+  openCopyWindow(syncs: AnswerReader): void {
+    if (this.#hold === 'no') return;
+    this.#hold = 'copy';
+    this.#copySyncs = syncs;
+  }
+
+  closeCopyWindow(): void {
+    if (this.#hold !== 'no') this.#hold = 'all';
+    this.#copySyncs = undefined;
+  }
+
+  /** Resolves when the backend has got whole messages only. */
+  messageEnd(): Promise<void> {
+    if (!this.#source.inPart) return Promise.resolve();
+    return new Promise(resolve => (this.#onMessageEnd = resolve));
   }
 
   /** Sends on what can be sent on. The caller flushes. */
   read(): void {
     const source = this.#source;
-    while (this.#hold !== 'all' && !this.#hopeless) {
+    while ((this.#hold !== 'all' || source.inPart) && !this.#hopeless) {
       if (source.inPart) {
         if (!source.more()) break;
         if (this.#overlong === undefined) this.#pass();
@@ -112,6 +128,9 @@ export class ClientMessages {
         break;
       }
     }
+    if (this.#onMessageEnd === undefined || source.inPart) return;
+    this.#onMessageEnd();
+    this.#onMessageEnd = undefined;
   }
 
   /** False: more bytes are needed, or the time has not come. */
@@ -129,6 +148,7 @@ export class ClientMessages {
     // A Flush of the wrong length fails as a message of the extended protocol does: nothing is answered then until Sync.
     if (type === FRONTEND.flush && size !== FLUSH.length) this.#exchange.ledger.sent('describe');
     if (request === undefined) return this.#pass();
+    if (this.#exchange.ledger.doubtful && !DURING_COPY.has(type)) return this.#settleFirst(type);
     const source = this.#source;
     if ((request === 'query' || request === 'parse') && type !== FRONTEND.call && size > LONGEST_STATEMENT) {
       this.#overlong = request;
@@ -153,13 +173,8 @@ export class ClientMessages {
       }
       default:
     }
-    if (this.#hold === 'copy') {
-      if (request === 'copyDone') return this.#endCopyWindow();
-      if (request === 'sync' && size <= LONGEST_SMALL_MESSAGE) return this.#keepSync();
-      // A COPY that took more data ignored them.
-      this.#syncs = [];
-    }
-    this.#exchange.ledger.sent(request);
+    if (this.#hold === 'copy' && request === 'copyDone') return this.#endCopyWindow();
+    this.#exchange.ledger.sent(request, request === 'sync' ? this.#copySyncs : undefined);
     return this.#pass();
   }
 
@@ -172,36 +187,29 @@ export class ClientMessages {
     return true;
   }
 
-  /**
-   * Something else amid COPY data. A server that still waits for data ends the connection when it sees the type; one whose COPY has
-   * failed meanwhile discards what we send up to our Sync, and then the message itself gets its turn. No Sync of the client comes before ours.
-   */
+  /** Something else amid COPY data: who waits for the end of that goes on if the server survives the type. Then the message itself gets its turn. */
   #breakCopy(type: number): false {
-    this.#exchange.toBackend.send(Buffer.from([type, 0, 0, 0, 4]));
+    this.#exchange.copyBrokenBy = type;
+    this.#exchange.toBackend.send(Buffer.of(type));
     this.#hold = 'all';
     return false;
   }
 
-  #keepSync(): boolean {
-    const source = this.#source;
-    if (!source.whole()) return false;
-    const from = source.takeWhole();
-    this.#syncs.push(Buffer.from(source.buffer.subarray(from, source.start)));
-    return true;
-  }
-
-  /** To a server that waits for no COPY data any more. */
-  #sendSyncs(): void {
-    for (const frame of this.#syncs) {
-      this.#exchange.ledger.sent('sync');
-      this.#exchange.toBackend.send(frame);
-    }
-    this.#syncs = [];
+  /** The message stays where it is meanwhile. */
+  #settleFirst(type: number): false {
+    this.#hold = 'all';
+    settleCopy(this.#exchange, type).then(
+      () => {
+        this.#hold = 'no';
+        this.#onRelease();
+      },
+      (error: unknown) => this.#onFailure(error),
+    );
+    return false;
   }
 
   #endCopyWindow(): boolean {
     if (!this.#source.whole()) return false;
-    this.#syncs = [];
     this.#exchange.ledger.sent('copyDone');
     this.#pass();
     // The one behind our Execute was ignored as part of the COPY.
@@ -255,7 +263,6 @@ export class ClientMessages {
       const handling = await work();
       this.#hold = 'no';
       this.#handle(request, handling, frame);
-      this.#sendSyncs();
     } catch (error) {
       this.#onFailure(error);
       return;

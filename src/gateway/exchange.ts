@@ -1,4 +1,4 @@
-import type {Ledger} from './ledger.ts';
+import type {AnswerReader, Ledger} from './ledger.ts';
 import type {Outlet} from './outlet.ts';
 import type {TextEncoding} from './text-encoding.ts';
 
@@ -18,10 +18,15 @@ export interface Exchange {
   readonly transactionStatus: number;
   /** While it is a list notifications wait there, as they do while a server is at work on a statement. */
   heldNotifications: Buffer[] | undefined;
+  /** The type of a message that came amid COPY data: the server has got that one byte of it. */
+  copyBrokenBy: number | undefined;
   /** Sends what has been handed to the outlets. */
   flush(): void;
-  /** Lets the client's COPY data through while its other messages wait. */
-  setCopyWindow(open: boolean): void;
+  /** Lets the client's COPY data through while its other messages wait. `syncs` reads the answers to Syncs that are not part of the COPY. */
+  openCopyWindow(syncs: AnswerReader): void;
+  closeCopyWindow(): void;
+  /** Resolves when what the server has got of the client ends with a whole message. */
+  messageEnd(): Promise<void>;
   /** Rejects with `BackendGone` when the backend's connection ends before `work` is done. */
   whileConnected<T>(work: Promise<T>): Promise<T>;
 }

@@ -3,8 +3,9 @@ import {mayHoldSecret} from '../sql/secret-text.ts';
 import type {PlanStatement} from '../statements/statement.ts';
 import {BackendCalls} from './backend-calls.ts';
 import {BACKEND, commandComplete, readReport, writeReport} from './backend-messages.ts';
+import {breakCopy} from './copy-outcome.ts';
 import type {Exchange} from './exchange.ts';
-import {FLUSH, FRONTEND, closeStatement, describePortal, parse, query} from './frontend-messages.ts';
+import {FLUSH, FRONTEND, describePortal, parse, query} from './frontend-messages.ts';
 import type {AnswerReader, Settled} from './ledger.ts';
 import {failure, runPlan} from './plan-run.ts';
 import type {GatewayServices, RunPlan} from './plan-run.ts';
@@ -28,8 +29,6 @@ type Standing = Settled | 'copying';
 
 const PASS: Decided = {kind: 'pass'};
 const DONE: Decided = {kind: 'done'};
-/** Statements that do nothing. The unnamed one of the client is gone behind its own Query, not behind a Parse. */
-const NOTHING: Record<'query' | 'parse', Buffer> = {query: query(''), parse: parse('sluice', '')};
 /** What happens to them is not the client's concern, except that the connection ends. */
 const SWALLOW: AnswerReader = {use: type => (type === BACKEND.error ? 'pass' : 'drop')};
 
@@ -243,33 +242,9 @@ export class Interception {
   /** The same for a text, which the server must not see; where it would discard it there is nothing to do. */
   #holdText(request: 'query' | 'parse', work: () => Promise<Decided>): Handling {
     return this.#hold(async standing => {
-      const settled = standing === 'copying' ? await this.#outlastCopy(request) : standing;
+      const settled = standing === 'copying' ? await breakCopy(this.#exchange, FRONTEND[request]) : standing;
       return settled === 'settled' ? await work() : DONE;
     });
-  }
-
-  /**
-   * Something else amid the data of COPY FROM STDIN. A server that waits for more data ends the connection when it sees the type. One
-   * whose COPY has failed meanwhile tells of that and waits for the rest of the message: then it becomes one that does nothing.
-   */
-  async #outlastCopy(request: 'query' | 'parse'): Promise<Settled> {
-    const {ledger, toBackend} = this.#exchange;
-    const nothing = NOTHING[request];
-    toBackend.send(nothing.subarray(0, 1));
-    await this.#settled();
-    ledger.sent(request, SWALLOW);
-    toBackend.send(nothing.subarray(1));
-    if (request === 'parse') {
-      ledger.sent('close', SWALLOW);
-      toBackend.send(closeStatement('sluice'));
-      toBackend.send(FLUSH);
-    }
-    return await this.#settled();
-  }
-
-  #settled(): Promise<Settled> {
-    this.#exchange.flush();
-    return this.#exchange.whileConnected(this.#exchange.ledger.settled());
   }
 
   #standstill(): Promise<Standing> {

@@ -37,20 +37,32 @@ const PLAIN: Record<Request, Expected> = {
   copyDone: {request: 'copyDone'},
 };
 
-/** `settled`: every answer has come. `failed`: the same, and the server discards what it gets until Sync. */
-export type Settled = 'settled' | 'failed';
+/**
+ * `settled`: every answer has come. `failed`: the same, and the server discards what it gets until Sync. `unsure`: a COPY has failed,
+ * and how many of the Syncs amid its data are answered is not known.
+ */
+export type Settled = 'settled' | 'failed' | 'unsure';
 
 /**
  * Which answers are outstanding. Requests are noted in the order in which they go to the server, and the server answers in that
  * order; after an error in the extended protocol it answers nothing until Sync; during COPY FROM STDIN it ignores Sync and
- * Flush. No I/O here. (PostgreSQL 18 sections 54.2.3 and 54.2.5; what happens to a Sync between COPY data is in
- * CopyGetData of copyfromparse.c.)
+ * Flush. No I/O here. (PostgreSQL 18 sections 54.2.3 and 54.2.5.)
+ *
+ * A Sync amid COPY data is ignored if the server took it for a part of the COPY, and then it has read what follows as well
+ * (CopyGetData in copyfromparse.c). It is answered if the COPY had failed before. The order of messages does not say which, so
+ * there must be no further request until it is known: see `doubtful` and copy-outcome.ts.
  */
 export class Ledger {
   #queue: Expected[] = [];
   #head = 0;
   #skipping = false;
   #copying = false;
+  /** A Sync with COPY data, or its end, behind it is outstanding. */
+  #doubtful = false;
+  /** The COPY has failed. What the server does if it has ignored all Syncs so far. */
+  #unsure: 'answers' | 'discards' | undefined;
+  /** Answers go to the reader of the only entry until a Close is answered. */
+  #counting = false;
   #waiters: {readonly alsoCopying: boolean; readonly resolve: (standing: Settled | 'copying') => void}[] = [];
 
   /** Whose answer comes next. */
@@ -61,6 +73,11 @@ export class Ledger {
   /** True if nothing is outstanding, and the next request gets its answer. */
   get atRest(): boolean {
     return this.#head === this.#queue.length && !this.#skipping && !this.#copying;
+  }
+
+  /** True if the next request but Sync and COPY data has to wait until it is known what became of a COPY and the Syncs amid its data. */
+  get doubtful(): boolean {
+    return this.#doubtful;
   }
 
   /** True if the server sends what is outstanding without being asked by Flush. */
@@ -79,13 +96,34 @@ export class Ledger {
     }
     if (isCopyMessage(request)) {
       if (this.next === undefined) return;
-      if (request === 'copyData' && this.#queue.at(-1)?.request === 'copyData') return;
+      const last = this.#queue.at(-1)?.request;
+      if (last === 'sync') this.#doubtful = true;
+      if (request === 'copyData' && last === 'copyData') return;
     }
     this.#queue.push(reader === undefined ? PLAIN[request] : {request, reader});
   }
 
+  /**
+   * A Sync and a Close go out behind everything: all that comes in front of CloseComplete is for `reader`. Returns true if the
+   * server discards what came before that Sync, unless it has answered another one meanwhile.
+   */
+  count(reader: AnswerReader): boolean {
+    const discards = this.#skipping || this.#unsure === 'discards';
+    this.#queue = [{request: 'close', reader}];
+    this.#head = 0;
+    this.#skipping = false;
+    this.#doubtful = false;
+    this.#unsure = undefined;
+    this.#counting = true;
+    return discards;
+  }
+
   /** A message of the server has been dealt with. To be called for every one except rows and COPY data. */
   answered(type: number): void {
+    if (this.#counting) {
+      if (type !== BACKEND.closeComplete) return;
+      this.#counting = false;
+    }
     switch (type) {
       case BACKEND.readyForQuery:
         this.#ready();
@@ -123,7 +161,7 @@ export class Ledger {
     if (this.#waiters.length > 0) this.#wake();
   }
 
-  /** Resolves when no answer is outstanding. */
+  /** Resolves when no answer is outstanding, or none is known to be. */
   settled(): Promise<Settled> {
     return this.#wait(false) as Promise<Settled>;
   }
@@ -141,12 +179,19 @@ export class Ledger {
   }
 
   #wake(): void {
-    const empty = this.#head === this.#queue.length;
-    if (!empty && !(this.#copying && this.#onlyCopyData())) return;
-    const standing = !empty ? 'copying' : this.#skipping ? 'failed' : 'settled';
+    const standing = this.#standing();
+    if (standing === undefined) return;
     const waiters = this.#waiters;
-    this.#waiters = waiters.filter(({alsoCopying}) => !empty && !alsoCopying);
-    for (const {alsoCopying, resolve} of waiters) if (empty || alsoCopying) resolve(standing);
+    const mayGoOn = ({alsoCopying}: {alsoCopying: boolean}) => standing !== 'copying' || alsoCopying;
+    this.#waiters = waiters.filter(waiter => !mayGoOn(waiter));
+    for (const waiter of waiters) if (mayGoOn(waiter)) waiter.resolve(standing);
+  }
+
+  #standing(): Settled | 'copying' | undefined {
+    if (this.#head === this.#queue.length) return this.#skipping ? 'failed' : 'settled';
+    // The Query that has failed is answered first.
+    if (this.#unsure !== undefined) return this.next?.request === 'query' ? undefined : 'unsure';
+    return this.#copying && this.#onlyCopyData() ? 'copying' : undefined;
   }
 
   #finish(request: Request): void {
@@ -163,6 +208,8 @@ export class Ledger {
     if (this.#head === this.#queue.length) {
       this.#queue.length = 0;
       this.#head = 0;
+      this.#doubtful = false;
+      this.#unsure = undefined;
     } else if (this.#head > 1024) {
       this.#queue.splice(0, this.#head);
       this.#head = 0;
@@ -170,6 +217,7 @@ export class Ledger {
   }
 
   #ready(): void {
+    if (this.#unsure === 'discards') this.#unsure = 'answers';
     for (let next = this.next; next !== undefined; next = this.next) {
       this.#drop();
       if (next.request === 'query' || next.request === 'sync') {
@@ -183,9 +231,18 @@ export class Ledger {
   #fail(): void {
     const {next} = this;
     if (next === undefined) return;
-    if (this.#copying) this.#dropSyncsBeforeData();
+    const inDoubt = this.#copying && this.#syncAmidData();
     this.#copying = false;
-    if (next.request === 'query' || next.request === 'sync') return;
+    if (next.request === 'query' || next.request === 'sync') {
+      if (inDoubt) this.#unsure = 'answers';
+      return;
+    }
+    if (inDoubt) {
+      this.#unsure = 'discards';
+      this.#drop();
+      next.reader?.dropped?.();
+      return;
+    }
     for (let lost = this.next; lost !== undefined && lost.request !== 'sync'; lost = this.next) {
       this.#drop();
       lost.reader?.dropped?.();
@@ -209,10 +266,16 @@ export class Ledger {
     return this.#queue.every(({request}, at) => at <= this.#head || request === 'copyData' || request === 'sync');
   }
 
-  /** The server reads on while it waits for data, so a Sync that stands in front of the data was ignored. */
-  #dropSyncsBeforeData(): void {
-    const at = this.#head + 1;
-    while (this.#queue[at]?.request === 'sync') this.#queue.splice(at, 1);
+  #syncAmidData(): boolean {
+    let sync = false;
+    for (let at = this.#head + 1; at < this.#queue.length; at++) {
+      const {request} = this.#queue[at];
+      if (request === 'sync') sync = true;
+      else if (!isCopyMessage(request)) return false;
+      else if (sync) return true;
+      else if (request === 'copyDone') return false;
+    }
+    return false;
   }
 }
 

@@ -9,6 +9,7 @@ import {FrameSource} from './frame-source.ts';
 import {REQUESTS} from './frontend-messages.ts';
 import {Interception} from './interception.ts';
 import {Ledger} from './ledger.ts';
+import type {AnswerReader} from './ledger.ts';
 import type {LendingPace} from './lending-pace.ts';
 import {Login} from './login.ts';
 import type {LoginOptions} from './login.ts';
@@ -45,6 +46,7 @@ export class Session implements Exchange {
   encoding = textEncoding('UTF8');
   standardConformingStrings = true;
   heldNotifications: Buffer[] | undefined;
+  copyBrokenBy: number | undefined;
   /** 0 until the login is complete. */
   transactionStatus = 0;
   /** Resolves when both connections have ended. */
@@ -145,10 +147,18 @@ export class Session implements Exchange {
     this.#flushToBackend();
   }
 
-  setCopyWindow(open: boolean): void {
-    this.#fromClient.setCopyWindow(open);
+  openCopyWindow(syncs: AnswerReader): void {
+    this.#fromClient.openCopyWindow(syncs);
     // Not from within the answer that opened it.
-    if (open) setImmediate(() => this.#goOn());
+    setImmediate(() => this.#goOn());
+  }
+
+  closeCopyWindow(): void {
+    this.#fromClient.closeCopyWindow();
+  }
+
+  async messageEnd(): Promise<void> {
+    await this.whileConnected(this.#fromClient.messageEnd());
   }
 
   async whileConnected<T>(work: Promise<T>): Promise<T> {

@@ -1,6 +1,7 @@
 import type {Plan} from '../statements/statement.ts';
 import {BackendCalls, withoutInternals} from './backend-calls.ts';
 import {BACKEND, commandComplete, readReport, writeReport} from './backend-messages.ts';
+import {syncAndCount} from './copy-outcome.ts';
 import type {ReportFields} from './backend-messages.ts';
 import type {Exchange} from './exchange.ts';
 import {FLUSH, SYNC, bind, closePortal, closeStatement, describePortal, execute, parse} from './frontend-messages.ts';
@@ -44,11 +45,22 @@ export class StringRun {
       this.#send('close', closePortal(''), SWALLOW);
       this.#send('close', closeStatement(''), SWALLOW);
     }
-    await this.#sync(this.#endOfString());
+    await this.#end();
     if (succeeded) return;
     this.#send('close', closePortal(''), SWALLOW);
     this.#send('close', closeStatement(''), SWALLOW);
     await this.#sync(SWALLOW);
+  }
+
+  async #end(): Promise<void> {
+    const {ledger, copyBrokenBy} = this.#exchange;
+    await this.#exchange.messageEnd();
+    // The client may have sent Syncs amid COPY data.
+    if (ledger.doubtful || copyBrokenBy !== undefined) {
+      await syncAndCount(this.#exchange, {ours: 'pass', through: this.#endOfString});
+    } else {
+      await this.#sync(this.#endOfString);
+    }
   }
 
   /** PostgreSQL would have read the string up to there. */
@@ -100,7 +112,13 @@ export class StringRun {
       return true;
     }
     const complete = (tag: Buffer) => this.#complete(tag, isLast);
-    const answer = new StepAnswer(this.#exchange, complete, this.#correction(plan, start), this.#checked);
+    const answer = new StepAnswer(
+      this.#exchange,
+      complete,
+      this.#correction(plan, start),
+      this.#checked,
+      this.#endOfString,
+    );
     const bytes = this.#exchange.encoding.encode(plan?.sql ?? this.#text.slice(start, end));
     this.#send('parse', parse('', bytes ?? ''), answer);
     this.#send('bind', bind('', '', []), answer);
@@ -132,17 +150,15 @@ export class StringRun {
   }
 
   /** What was held back goes out in front of what follows the end of the transaction; the tag only if that has not failed. */
-  #endOfString(): AnswerReader {
-    return {
-      use: type => (END_OF_STRING.has(type) ? 'read' : 'pass'),
-      read: (type, frame) => {
-        const held = type === BACKEND.error ? [] : [this.#heldTag ?? NONE, ...(this.#exchange.heldNotifications ?? [])];
-        this.#heldTag = undefined;
-        if (type !== BACKEND.error) this.#exchange.heldNotifications = undefined;
-        return Buffer.concat([...held, frame]);
-      },
-    };
-  }
+  readonly #endOfString: AnswerReader = {
+    use: type => (END_OF_STRING.has(type) ? 'read' : 'pass'),
+    read: (type, frame) => {
+      const held = type === BACKEND.error ? [] : [this.#heldTag ?? NONE, ...(this.#exchange.heldNotifications ?? [])];
+      this.#heldTag = undefined;
+      if (type !== BACKEND.error) this.#exchange.heldNotifications = undefined;
+      return Buffer.concat([...held, frame]);
+    },
+  };
 
   async #sync(reader: AnswerReader | undefined): Promise<void> {
     this.#send('sync', SYNC, reader);
@@ -189,17 +205,20 @@ class StepAnswer implements AnswerReader {
   readonly #correct: (fields: ReportFields) => ReportFields;
   /** The parser's notices have been seen already. */
   #parsing: boolean;
+  readonly #copySyncs: AnswerReader;
 
   constructor(
     exchange: Exchange,
     complete: (tag: Buffer) => void,
     correct: (fields: ReportFields) => ReportFields,
     checked: boolean,
+    copySyncs: AnswerReader,
   ) {
     this.#exchange = exchange;
     this.#complete = complete;
     this.#correct = correct;
     this.#parsing = checked;
+    this.#copySyncs = copySyncs;
   }
 
   use(type: number): Use {
@@ -223,10 +242,10 @@ class StepAnswer implements AnswerReader {
   read(type: number, frame: Buffer): Buffer | undefined {
     switch (type) {
       case BACKEND.copyIn:
-        this.#exchange.setCopyWindow(true);
+        this.#exchange.openCopyWindow(this.#copySyncs);
         return frame;
       case BACKEND.commandComplete:
-        this.#exchange.setCopyWindow(false);
+        this.#exchange.closeCopyWindow();
         this.#complete(frame);
         return undefined;
       case BACKEND.notice: {
@@ -235,7 +254,7 @@ class StepAnswer implements AnswerReader {
         return writeReport(type, this.#correct(fields));
       }
       default:
-        this.#exchange.setCopyWindow(false);
+        this.#exchange.closeCopyWindow();
         this.failed = true;
         return writeReport(type, this.#correct(readReport(frame)));
     }

@@ -67,21 +67,11 @@ const THE_END = 'the end of this session';
 /** Half of all messages, so that much happens amid COPY data. */
 const COPY_MESSAGES = Object.keys(MESSAGES).filter(name => /copy in|with copy|^[dcfS]( |$)/.test(name));
 
-/**
- * Left out: Query within a pipeline, which 18.4 itself answers with XX000 at times; COPY data or its end behind a Sync behind COPY data,
- * where only the server knows which of them has failed, and so whether the Sync has an answer.
- */
+/** Left out: Query within a pipeline, which 18.4 itself answers with XX000 at times. */
 function frames(names: readonly string[], our: Statements): Buffer {
   const sent: Buffer[] = [];
   let inPipeline = false;
-  let data: 'none' | 'sent' | 'synced' = 'none';
   for (const name of names) {
-    if (data === 'synced' && /^(d |[cf]$)/.test(name)) continue;
-    if (name.startsWith('d ')) {
-      data = 'sent';
-    } else if (name !== 'H') {
-      data = name === 'S' && data !== 'none' ? 'synced' : 'none';
-    }
     if (name.startsWith('Q') && inPipeline) sent.push(S);
     inPipeline = name !== 'S' && (inPipeline ? !name.startsWith('Q') : !/^[Qdcf]/.test(name));
     sent.push(MESSAGES[name](our));
@@ -89,8 +79,7 @@ function frames(names: readonly string[], our: Statements): Buffer {
     if (name === 'Q ours fail') sent.push(CP(), S);
   }
   // Whatever the session is in the middle of, this ends it.
-  if (data !== 'synced') sent.push(f);
-  return Buffer.concat([...sent, S, Q('ROLLBACK'), Q(`SELECT '${THE_END}'`)]);
+  return Buffer.concat([...sent, f, S, Q('ROLLBACK'), Q(`SELECT '${THE_END}'`)]);
 }
 
 async function converse(
