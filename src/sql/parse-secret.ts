@@ -11,6 +11,7 @@ export function parseSecretExpression(tokens: TokenStream, depth = 0): SecretExp
   if (depth > MAX_DEPTH) throw new SqlError('54001', 'expression of the secret is nested too deeply', {position: at});
   const operands = [parseOperand(tokens, depth)];
   while (tokens.takeSymbol('||')) operands.push(parseOperand(tokens, depth));
+  if (goesOn(tokens)) throw beyondUs(tokens.position);
   return operands.length === 1 ? operands[0] : {kind: 'concat', operands, at};
 }
 
@@ -48,8 +49,33 @@ function parsePrimary(tokens: TokenStream, depth: number): SecretExpression {
     return {kind: 'cast', operand, type, at};
   }
   if (tokens.seesIdentifier()) return parseNamed(tokens, depth, at);
-  throw tokens.unexpected('string literal');
+  throw begins(tokens) ? beyondUs(at) : tokens.unexpected('string literal');
 }
+
+/** Reserved words that an expression or a query of PostgreSQL's begins with. */
+const BEGINNINGS = new Set(
+  (
+    'array case current_catalog current_date current_role current_schema current_time current_timestamp current_user false ' +
+    'localtime localtimestamp not null select session_user system_user table true user with'
+  ).split(' '),
+);
+
+/** Words that go on with one behind an operand. */
+const CONTINUATIONS = new Set(
+  'and at between collate except ilike in intersect is isnull like not notnull operator or overlaps similar union'.split(
+    ' ',
+  ),
+);
+
+/** An expression of PostgreSQL's that is none of ours. A bit string is of kind `string`, too. */
+const begins = (tokens: TokenStream): boolean =>
+  BEGINNINGS.has(tokens.word()) || ['operator', 'parameter', 'string'].includes(tokens.kind);
+
+const goesOn = (tokens: TokenStream): boolean =>
+  CONTINUATIONS.has(tokens.word()) || tokens.kind === 'operator' || tokens.seesSymbol('[');
+
+const beyondUs = (position: number): SqlError =>
+  new SqlError('0A000', 'this expression cannot be the value of a secret', {hint: SECRET_HINT, position});
 
 /** A function call, or a literal with its type in front: `bytea '\x00'`. */
 function parseNamed(tokens: TokenStream, depth: number, at: number): SecretExpression {
