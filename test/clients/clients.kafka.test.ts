@@ -5,7 +5,7 @@ import pg from 'pg';
 import postgres from 'postgres';
 import {afterAll, beforeAll, describe, expect, test, vi} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
-import {kafkaAddress} from '../setup/kafka.ts';
+import {connectionSql} from '../setup/kafka.ts';
 import {BlackHole} from './black-hole.ts';
 import {ClientWorld} from './client-world.ts';
 import {run, runJavaProgram, runPythonProgram, type Findings} from './programs.ts';
@@ -60,7 +60,7 @@ async function cancelled(
   }
 }
 
-const CONNECTION = `CREATE CONNECTION kafka TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`;
+const CONNECTION = connectionSql();
 const SINK =
   "CREATE SINK items_sink FROM items INTO KAFKA CONNECTION kafka (TOPIC 'of-clients') KEY (id) FORMAT JSON ENVELOPE UPSERT";
 const WRONG_SINK =

@@ -29,6 +29,17 @@ export function kafkaAddress(): string {
   return address;
 }
 
+/** The statement that makes a connection to a broker, the run's one unless told otherwise. */
+export function connectionSql(name = 'kafka', address = kafkaAddress()): string {
+  return `CREATE CONNECTION ${name} TO KAFKA (BROKER '${address}', SECURITY PROTOCOL 'PLAINTEXT')`;
+}
+
+/** The statement that makes an upsert sink `s` of a table `t` with key `id`, into a topic of one partition. */
+export function upsertSinkSql(topic: string): string {
+  return `CREATE SINK s FROM t INTO KAFKA CONNECTION kafka (TOPIC '${topic}', TOPIC PARTITION COUNT 1)
+    KEY (id) FORMAT JSON ENVELOPE UPSERT`;
+}
+
 /** A topic name that nobody has used. */
 export function freshTopicName(prefix = 'topic'): string {
   return `${prefix}-${randomBytes(6).toString('hex')}`;

@@ -4,7 +4,7 @@ import kafka from '@confluentinc/kafka-javascript';
 import {afterAll, beforeAll, expect, test} from 'vitest';
 import {KafkaCluster} from '../../scripts/kafka/broker.ts';
 import {javaArguments} from '../../scripts/kafka/java.ts';
-import {freshTopicName, readTopic} from '../setup/kafka.ts';
+import {connectionSql, freshTopicName, readTopic} from '../setup/kafka.ts';
 import {parse, SinkWorld, type Message} from './sink-world.ts';
 
 /** A broker of our own, because it is stopped and its topics are deleted. */
@@ -13,7 +13,7 @@ let world: SinkWorld;
 beforeAll(async () => {
   cluster = await KafkaCluster.start();
   world = await SinkWorld.open({stallCheckMs: 500});
-  await world.sql(`CREATE CONNECTION own TO KAFKA (BROKER '${cluster.address}', SECURITY PROTOCOL 'PLAINTEXT')`);
+  await world.sql(connectionSql('own', cluster.address));
 }, 120_000);
 afterAll(async () => {
   await world[Symbol.asyncDispose]();

@@ -5,7 +5,7 @@ import type pg from 'pg';
 import {afterEach, beforeEach, expect, test, vi} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {SluiceProcess} from '../crash/sluice-process.ts';
-import {freshTopicName, kafkaAddress, readTopicUntil} from '../setup/kafka.ts';
+import {connectionSql, freshTopicName, readTopicUntil} from '../setup/kafka.ts';
 
 // Several waits of a minute each may follow one another on a busy machine.
 vi.setConfig({testTimeout: 300_000, hookTimeout: 300_000});
@@ -46,7 +46,7 @@ beforeEach(async () => {
   await chmod(sluice.directory, 0o711);
   topic = freshTopicName();
   await start();
-  await client.query(`CREATE CONNECTION kafka TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`);
+  await client.query(connectionSql());
   await client.query('CREATE TABLE t (id int PRIMARY KEY, note text)');
   await client.query('INSERT INTO t VALUES (1)');
   await createSink('s');

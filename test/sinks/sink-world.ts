@@ -1,7 +1,7 @@
 import pg from 'pg';
 import {poll} from '../../scripts/process/poll.ts';
 import {SluiceProcess} from '../crash/sluice-process.ts';
-import {freshTopicName, kafkaAddress, readTopic, type TopicRecord} from '../setup/kafka.ts';
+import {connectionSql, freshTopicName, readTopic, type TopicRecord} from '../setup/kafka.ts';
 
 /** Commits of idle sinks come soon, so that a test can wait for a position; everything else is as users have it. */
 const TUNING = {idleCommitMs: 300};
@@ -57,7 +57,7 @@ export class SinkWorld {
     const sluice = await SluiceProcess.create();
     await sluice.start({SLUICE_TUNING: JSON.stringify({...TUNING, ...tuning})});
     const world = new SinkWorld(sluice, await sluice.connect(), await sluice.connectEngine());
-    await world.sql(`CREATE CONNECTION kafka TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`);
+    await world.sql(connectionSql());
     return world;
   }
 
