@@ -15,7 +15,7 @@ export class LinkProxy {
   readonly #forgotten = new Set<Link>();
   /** Whoever has sent something that is still on its way. */
   readonly #waiting = new Set<Socket>();
-  #mode: 'whole' | 'cut' | 'still' | 'still back' = 'whole';
+  #mode: 'whole' | 'cut' | 'still' | 'still there' | 'still back' = 'whole';
   #bytesPerSecond = Infinity;
   #pieceBytes = Infinity;
 
@@ -54,9 +54,9 @@ export class LinkProxy {
     }
   }
 
-  /** Nothing arrives any more, in both directions or only on the way back to the client; nothing is lost either. */
-  holdUp(direction: 'both' | 'back' = 'both'): void {
-    this.#mode = direction === 'both' ? 'still' : 'still back';
+  /** Nothing arrives any more, in both directions or only on the way there or back to the client; nothing is lost either. */
+  holdUp(direction: 'both' | 'there' | 'back' = 'both'): void {
+    this.#mode = direction === 'both' ? 'still' : `still ${direction}`;
     this.#flow();
   }
 
@@ -135,7 +135,7 @@ export class LinkProxy {
   #flowOf(link: Link): void {
     const dead = this.#forgotten.has(link) || this.#mode === 'still';
     for (const [socket, flows] of [
-      [link.client, !dead],
+      [link.client, !dead && this.#mode !== 'still there'],
       [link.server, !dead && this.#mode !== 'still back'],
     ] as const) {
       if (flows && !this.#waiting.has(socket)) socket.resume();

@@ -103,9 +103,9 @@ for (const [which, name] of Object.entries(NAMES)) {
   );
 
   test(
-    `the way to ${name} stands still for a while, in both directions and on the way back`,
+    `the way to ${name} stands still for a while, in both directions, on the way there and on the way back`,
     async () => {
-      for (const direction of ['both', 'back'] as const) {
+      for (const direction of ['both', 'there', 'back'] as const) {
         link().holdUp(direction);
         await write(20);
         link().heal();
