@@ -60,6 +60,14 @@ export function describeHolders(holders: readonly LockHolder[]): string {
     .join(', ');
 }
 
+/** The same of what `pg_blocking_pids` says, where 0 stands for a prepared transaction. */
+export function describeBlockers(pids: readonly number[]): string {
+  const processes = pids.filter(pid => pid !== 0);
+  const said = processes.length > 0 ? [`transactions of pid ${processes.join(', ')}`] : [];
+  if (processes.length < pids.length) said.push('prepared transactions (see pg_prepared_xacts)');
+  return said.join(', ');
+}
+
 /** Waits until everybody who holds such a lock now has ended his transaction, however long that takes. Later holders do not count. */
 export async function waitForHolders(
   client: pg.ClientBase,

@@ -9,6 +9,7 @@ import {
   recordClock,
 } from '../changes/clock-record.ts';
 import {beat} from '../changes/heartbeat.ts';
+import {describeBlockers} from '../changes/lock-holders.ts';
 import {ensurePublication} from '../changes/publication.ts';
 import {ReplicationStream} from '../changes/replication-stream.ts';
 import {checkStart, createSlot, inspectSlot, releaseSlot, type SlotState} from '../changes/slot.ts';
@@ -233,7 +234,7 @@ async function makeSlot({connections, slot, waiting}: ClusterLogOptions): Promis
         .run(client => client.query<{pids: number[]}>('SELECT pg_blocking_pids($1) AS pids', [rows[0].pid]))
         .then(async ({rows: [{pids}]}) => {
           if (pids.length > 0)
-            await waiting(`transactions of pid ${pids.join(', ')}, which were open before replication slot "${slot}"`);
+            await waiting(`${describeBlockers(pids)}, which were open before replication slot "${slot}"`);
         })
         .catch(() => undefined);
     }, 1000);

@@ -5,9 +5,10 @@ import {PostgresServer} from '../../scripts/postgres/server.ts';
 import {forgetClockRecords, readClockRecords, recordClock} from '../../src/changes/clock-record.ts';
 import {LogicalClock} from '../../src/changes/logical-clock.ts';
 import {beat, Heartbeat} from '../../src/changes/heartbeat.ts';
+import {describeBlockers} from '../../src/changes/lock-holders.ts';
 import {ensurePublication, isPublished, SENDS_EVERYTHING} from '../../src/changes/publication.ts';
 import {streamErrorPasses} from '../../src/changes/server-error.ts';
-import {inspectSlot} from '../../src/changes/slot.ts';
+import {createSlot, inspectSlot} from '../../src/changes/slot.ts';
 import {identifySystem, isInOurPast, readTimelineHistory} from '../../src/changes/system-identity.ts';
 import {poll} from '../../scripts/process/poll.ts';
 import type {RecordedTransaction} from './stream-recorder.ts';
@@ -40,6 +41,30 @@ describe.each([15, 18] as const)('PostgreSQL %i', version => {
     const opening = world.open();
     expect(await codeOf(opening)).toBe('55000');
     await expect(opening.catch(streamErrorPasses)).resolves.toBe(false);
+  });
+
+  test('whom the creation of a slot waits for, prepared transactions among them', async () => {
+    await using server = await PostgresServer.start({version, settings: {max_prepared_transactions: '5'}});
+    await using world = await World.on(server);
+    await world.client.query('CREATE TABLE t (id int)');
+    const blockers = async (pid: number) =>
+      describeBlockers(
+        (await world.client.query<{pids: number[]}>('SELECT pg_blocking_pids($1) AS pids', [pid])).rows[0].pids,
+      );
+    const pidOf = async (client: typeof world.client) =>
+      (await client.query<{pid: number}>('SELECT pg_backend_pid() AS pid')).rows[0].pid;
+    const [writer, maker] = [await world.connect(), await world.connect()];
+    const [writerPid, makerPid] = [await pidOf(writer), await pidOf(maker)];
+    await writer.query('BEGIN; INSERT INTO t VALUES (1)');
+    await world.client.query("BEGIN; INSERT INTO t VALUES (2); PREPARE TRANSACTION 'prepared'");
+    const creation = createSlot(maker, 'another');
+    await poll('the open one', 60_000, async () => (await blockers(makerPid)) === `transactions of pid ${writerPid}`);
+    await writer.query('COMMIT');
+    await poll('the prepared one', 60_000, async () => (await blockers(makerPid)).startsWith('prepared transactions'));
+    await world.client.query("COMMIT PREPARED 'prepared'");
+    await creation;
+    expect(describeBlockers([7, 0, 8])).toBe('transactions of pid 7, 8, prepared transactions (see pg_prepared_xacts)');
+    await world.client.query("SELECT pg_drop_replication_slot('another')");
   });
 
   test('the log that a slot keeps is counted', async () => {
