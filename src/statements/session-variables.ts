@@ -3,7 +3,7 @@ import type {ResetVariable, SetVariable, ShowVariable} from '../sql/ast.ts';
 import {quoteName, quoteText} from '../sql/quote.ts';
 import {isSessionVariable, SESSION_VARIABLES, type SessionVariable} from '../sql/variables.ts';
 import {refuse} from './ask.ts';
-import type {Plan} from './statement.ts';
+import type {Plan, StatementContext} from './statement.ts';
 
 /** Behind every path of a user, so that `mz_sinks` is found without its schema; SHOW hides it. */
 const CATALOG_SCHEMA = 'mz_catalog';
@@ -93,11 +93,21 @@ function planSetCluster(sql: string, name: string): Plan {
     tag: 'SET',
     run: async context => {
       await context.query(sql);
-      const {rows} = await context.query('SELECT 1 FROM mz_catalog.mz_clusters WHERE name = $1', [name]);
+      const {rows} = await context.query(
+        `SELECT 1 FROM mz_catalog.mz_clusters WHERE name = $1
+         UNION ALL SELECT 2 WHERE ${shown('current_object_missing_warnings')} = 'off'`,
+        [name],
+      );
       if (rows.length > 0) return;
       context.notice({severity: 'NOTICE', code: 'MZ007', message: `cluster "${name}" does not exist`});
     },
   };
+}
+
+/** The session's cluster, undefined if there is none of that name. */
+export async function activeCluster(context: StatementContext): Promise<string | undefined> {
+  const {rows} = await context.query(`SELECT name FROM mz_catalog.mz_clusters WHERE name = ${shown('cluster')}`);
+  return rows[0]?.[0] ?? undefined;
 }
 
 const TRUE = ['on', 'true', 't', 'yes', 'y', '1'];
