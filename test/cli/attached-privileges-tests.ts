@@ -20,6 +20,12 @@ async function manual(part: string, names: Readonly<Record<string, string>>): Pr
   return block[1].replaceAll(/\b(sluice|shop|app)\b(?!\.)/g, name => names[name]);
 }
 
+/** Takes the last migration back, as if an older Sluice had been here. */
+const BEFORE_THE_LAST = `
+DROP TABLE mz_sluice.server;
+DROP FUNCTION mz_sluice.came_from_dump, mz_sluice.note_schema_names, mz_sluice.follow_upgrade;
+DELETE FROM mz_sluice.migration WHERE version = 15`;
+
 /** A Sluice with no more rights than the manual asks for. */
 export function describeLeastPrivileges(version: PostgresVersion): void {
   let world: AttachedWorld;
@@ -29,6 +35,7 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
   let sluice: Command;
   let client: pg.Client;
   let names: Readonly<Record<string, string>>;
+  let orders: string;
 
   beforeAll(async () => {
     world = await AttachedWorld.open(version);
@@ -144,13 +151,14 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
     client = await world.through(sluice, world.app);
 
     const topics = await world.createSinks(client, ['orders', 'parted']);
+    orders = topics.get('orders')!;
     await client.query('CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (100) TO (200)');
     await client.query('INSERT INTO parted VALUES (1), (150), (151); DELETE FROM parted WHERE id = 150');
     await client.query('TRUNCATE fired; TRUNCATE orders');
     await world.caughtUp('parted_sink');
     await world.caughtUp('orders_sink');
     expect(await world.finalState(topics.get('parted')!)).toEqual([{id: 1}, {id: 151}]);
-    expect(await world.finalState(topics.get('orders')!)).toEqual([]);
+    expect(await world.finalState(orders)).toEqual([]);
     expect((await client.query('SELECT n FROM fired')).rowCount).toBe(0);
 
     // Somebody takes them away again.
@@ -158,6 +166,22 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
     const {details} = await world.until('parted_sink', ({status}) => status === 'stalled');
     expect(details).toMatchObject({code: 'SL007'});
     await client.query('DROP TABLE parted_2');
+  }, 300_000);
+
+  test('a newer Sluice brings the state up to date with the same rights, and its sinks go on', async () => {
+    await sluice.end();
+    await world.admin.query(`ALTER EVENT TRIGGER sluice_after_ddl ENABLE ALWAYS; SET ROLE ${role}; ${BEFORE_THE_LAST}`);
+    await world.admin.query('RESET ROLE');
+    sluice = await world.start([], url);
+    client = await world.through(sluice, world.app);
+    const {rows} = await world.admin.query(
+      `SELECT (SELECT max(version) FROM mz_sluice.migration) AS version, relowner::regrole::text AS owner
+       FROM pg_class WHERE oid = 'mz_sluice.server'::regclass`,
+    );
+    expect(rows).toEqual([{version: 15, owner: role}]);
+    await client.query('INSERT INTO orders VALUES (5, 50)');
+    await world.caughtUp('orders_sink');
+    expect(await world.finalState(orders)).toEqual([{id: 5, amount: 50}]);
   }, 300_000);
 
   test('uninstalled by the same role, with the event triggers of the superuser', async () => {
