@@ -71,6 +71,11 @@ export class NetChanges implements TupleSink {
     return this.#end + 4 * ROW * this.#rowCount + 64 * this.#keyCount;
   }
 
+  /** Memory that is kept, for all that has been added since the last `reset`. */
+  get bytesHeld(): number {
+    return this.#arena.length + 4 * (this.#rows.length + this.#keys.length) + this.#keyTable.bytesHeld;
+  }
+
   get keyCount(): number {
     return this.#keyCount;
   }
@@ -175,13 +180,19 @@ export class NetChanges implements TupleSink {
     }
   }
 
-  /** Forgets everything; memory beyond a small rest goes back. */
-  reset(): void {
+  /** Forgets everything and keeps the memory for as much again. */
+  clear(): void {
     this.#end = 0;
     this.#rowCount = 0;
     this.#keyCount = 0;
     this.#keyTable.clear();
     this.#rowTable = undefined;
+  }
+
+  /** Forgets everything; memory beyond a small rest goes back. */
+  reset(): void {
+    this.clear();
+    this.#keyTable.trim();
     if (this.#arena.length > KEPT_ARENA) this.#useArena(Buffer.allocUnsafeSlow(MIN_ARENA));
     if (this.#rows.length > KEPT_CELLS) this.#rows = new Int32Array(ROW * 256);
     if (this.#keys.length > KEPT_CELLS) this.#keys = new Int32Array(KEY * 256);

@@ -39,7 +39,7 @@ export class Spill {
     return join(this.directory, String(partition));
   }
 
-  /** Within a key the order of all appended rows is kept. The caller resets `net`. */
+  /** Within a key the order of all appended rows is kept. The caller clears `net`. */
   append(net: NetChanges): void {
     guard(this.directory, () => this.#append(net));
   }
@@ -185,16 +185,16 @@ export async function* drainSpill(
             rest ??= new Spill(spill.directory, spill.level + 1);
             rest.append(net);
           }
-          net.reset();
+          net.clear();
         }
       }
       if (rest !== undefined) {
         rest.append(net);
-        net.reset();
+        net.clear();
         yield* drainSpill(rest, budgetBytes, newNet);
       } else {
         yield net.take();
-        net.reset();
+        net.clear();
       }
     } finally {
       rest?.remove();

@@ -1,5 +1,5 @@
 const MIN_SLOTS = 1024;
-/** What `clear` keeps. A larger table would make the small transactions after a large one miss the cache. */
+/** What `trim` keeps. A larger table would make the small transactions after a large one miss the cache. */
 const KEPT_SLOTS = 16 * 1024;
 
 /**
@@ -20,6 +20,10 @@ export class HashTable {
   #base = 0;
   #count = 0;
   #nextBase = 0;
+
+  get bytesHeld(): number {
+    return 4 * this.#cells.length;
+  }
 
   first(hash: number): number {
     return hash & this.#mask;
@@ -52,8 +56,12 @@ export class HashTable {
     this.#count = 0;
     this.#base = this.#nextBase;
     // Ids of the next round must not overflow.
+    if (this.#base > 0x20000000) this.#restart(this.#cells.fill(0));
+  }
+
+  /** Gives memory beyond a small rest back. The table must be clear. */
+  trim(): void {
     if (this.#mask >= KEPT_SLOTS) this.#restart(new Int32Array(2 * MIN_SLOTS));
-    else if (this.#base > 0x20000000) this.#restart(this.#cells.fill(0));
   }
 
   #restart(cells: Int32Array): void {

@@ -47,9 +47,9 @@ export class Consolidation {
     this.#pick = pick;
   }
 
-  /** Memory in use, without what is in files. */
+  /** Memory in use, without what is in files. Where there are files, what the next changes will need counts, too: it is kept. */
   get bytesUsed(): number {
-    return this.#net.bytesUsed;
+    return this.#spill === undefined ? this.#net.bytesUsed : this.#net.bytesHeld;
   }
 
   /** True: `take` cannot give everything at once, use `drain`. */
@@ -102,6 +102,7 @@ export class Consolidation {
       return;
     }
     this.#toFiles();
+    this.#net.reset();
     for await (const rows of drainSpill(this.#spill, this.#budgetBytes, seed => new NetChanges(this.#key, seed))) {
       if (rows.count > 0) yield this.#batch(rows, time);
     }
@@ -135,7 +136,7 @@ export class Consolidation {
   #toFiles(): void {
     this.#spill ??= new Spill(this.#spillDirectory, 0);
     this.#spill.append(this.#net);
-    this.#net.reset();
+    this.#net.clear();
   }
 
   #batch(rows: NetRows, time: LogicalTime): ChangeBatch {
