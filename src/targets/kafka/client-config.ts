@@ -100,15 +100,17 @@ export function producerConfig(settings: ProducerSettings): ClientConfig {
     'message.timeout.ms': Math.min(transactionMs, timeouts.transaction),
     'compression.codec': compression,
     'topic.metadata.propagation.max.ms': timeouts.propagation,
-    // Nobody sees anything before the commit, which flushes: until then batches may fill. Small ones cost the broker most.
-    'linger.ms': 200,
-    'batch.num.messages': 10_000,
+    // Nobody sees anything before the commit, which flushes: until then batches may fill. Small ones cost the broker most. But a batch that
+    // waits takes room in the queue: where many partitions share it, nothing goes on until it is sent.
+    'linger.ms': 100,
+    'batch.num.messages': 3_000,
     // A whole batch is refused when it is larger than the topic allows, even if every message in it is small.
     'batch.size': batchBytes,
     'message.max.bytes': MAX_MESSAGE_BYTES,
-    // The bound of memory: the one in kB counts values only.
-    'queue.buffering.max.messages': 100_000,
-    'queue.buffering.max.kbytes': 65_536,
+    // The bound of memory, some 700 bytes a message and its value: the limit in kB counts values only. A tenth of a second of what one sink
+    // can produce, so brokers that answer within that are never idle.
+    'queue.buffering.max.messages': 32_000,
+    'queue.buffering.max.kbytes': 36_864,
     // Failures abort the transaction by themselves. Reports of what succeeded would only be thrown away, by one more thread.
     'delivery.report.only.error': true,
   };
