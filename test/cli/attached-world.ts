@@ -2,18 +2,17 @@ import {randomBytes} from 'node:crypto';
 import {mkdtemp, readFile, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import pg from 'pg';
 import type {PostgresVersion} from '../../scripts/postgres/binaries.ts';
 import {Child} from '../../scripts/process/child.ts';
 import {poll} from '../../scripts/process/poll.ts';
 import {freshTopicName, kafkaAddress, readTopic} from '../setup/kafka.ts';
 import {createTestDatabase, type TestDatabase} from '../setup/postgres.ts';
+import {SLUICE} from '../setup/program.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const LIMIT_MS = 100_000;
 
-/** A process of the command line, as users start it (from the sources), with what it prints. */
+/** A process of the command line, as users start it, with what it prints. */
 export class Command implements AsyncDisposable {
   readonly child: Child;
   readonly #logFile: string;
@@ -31,7 +30,7 @@ export class Command implements AsyncDisposable {
     const logFile = join(directory, `${args[0]}-${randomBytes(4).toString('hex')}.log`);
     const child = await Child.spawn({
       command: process.execPath,
-      args: ['--import', 'tsx', MAIN, ...args],
+      args: [SLUICE, ...args],
       logFile,
       // Idle sinks commit soon, so that a test can wait for a position.
       env: {...process.env, SLUICE_TUNING: JSON.stringify({idleCommitMs: 300}), ...environment},

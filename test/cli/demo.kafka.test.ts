@@ -3,7 +3,6 @@ import type {ChildProcess} from 'node:child_process';
 import fs from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
 import pg from 'pg';
 import {afterEach, beforeEach, expect, test} from 'vitest';
@@ -11,8 +10,8 @@ import {freePorts} from '../../scripts/process/free-port.ts';
 import {poll} from '../../scripts/process/poll.ts';
 import {kafkaAddress, readTopicUntil} from '../setup/kafka.ts';
 import {createTestDatabase} from '../setup/postgres.ts';
+import {SLUICE} from '../setup/program.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const RUN_MS = 180_000;
 
 let root: string;
@@ -29,7 +28,7 @@ afterEach(async () => {
   fs.rmSync(root, {recursive: true, force: true});
 });
 
-/** `sluice demo` as a process of its own, from the sources. */
+/** `sluice demo` as a process of its own. */
 class Demo {
   readonly process: ChildProcess;
   readonly ended: Promise<number | NodeJS.Signals>;
@@ -39,7 +38,7 @@ class Demo {
   constructor(...args: readonly string[]) {
     const environment: NodeJS.ProcessEnv = {...process.env, TMPDIR: root};
     delete environment['SLUICE_KAFKA'];
-    this.process = spawn(process.execPath, ['--import', 'tsx', MAIN, 'demo', ...args], {
+    this.process = spawn(process.execPath, [SLUICE, 'demo', ...args], {
       env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -89,7 +88,7 @@ function descendants(): string[] {
     });
 }
 
-const leftBehind = () => fs.readdirSync(root).filter(name => !name.startsWith('tsx-'));
+const leftBehind = () => fs.readdirSync(root);
 
 test(
   'an unattended run agrees, ends with status 0, and leaves nothing behind',

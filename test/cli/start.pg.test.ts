@@ -3,15 +3,13 @@ import type {ChildProcess} from 'node:child_process';
 import fs from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import pg from 'pg';
 import {afterEach, beforeEach, expect, test} from 'vitest';
 import {isAlive, readPostmasterFile} from '../../src/engine/postmaster.ts';
 import {connect} from '../../src/engine/connect.ts';
 import {selfSignedCertificate} from '../setup/certificate.ts';
 import {createTestDatabase} from '../setup/postgres.ts';
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+import {SLUICE} from '../setup/program.ts';
 
 let root: string;
 let running: Sluice[];
@@ -26,7 +24,7 @@ afterEach(async () => {
   fs.rmSync(root, {recursive: true});
 });
 
-/** A process of the command line, as users start it (from the sources). */
+/** A process of the command line, as users start it. */
 class Sluice {
   readonly process: ChildProcess;
   readonly ended: Promise<number | NodeJS.Signals>;
@@ -34,7 +32,7 @@ class Sluice {
   stderr = '';
 
   constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
-    this.process = spawn(process.execPath, ['--import', 'tsx', MAIN, ...args], {
+    this.process = spawn(process.execPath, [SLUICE, ...args], {
       env: {...process.env, ...environment},
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -5,7 +5,8 @@ import {afterAll, beforeAll, expect, test, vi} from 'vitest';
 import {Child} from '../../scripts/process/child.ts';
 import {poll} from '../../scripts/process/poll.ts';
 import {SluiceProcess} from '../crash/sluice-process.ts';
-import {freshTopicName, kafkaAddress} from '../setup/kafka.ts';
+import {connectionSql, freshTopicName} from '../setup/kafka.ts';
+import {SLUICE} from '../setup/program.ts';
 
 // Several waits of a minute each may follow one another on a busy machine.
 vi.setConfig({testTimeout: 300_000, hookTimeout: 300_000});
@@ -17,7 +18,7 @@ beforeAll(async () => {
   sluice = await SluiceProcess.create();
   await sluice.start({SLUICE_METRICS_LISTEN: '127.0.0.1:0', SLUICE_LOG_LEVEL: 'debug'});
   client = await sluice.connect();
-  await client.query(`CREATE CONNECTION kafka TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`);
+  await client.query(connectionSql());
   await client.query('CREATE TABLE t (id int PRIMARY KEY, note text)');
   await client.query(`INSERT INTO t VALUES (1, 'canary-value'), (2, 'b')`);
   await client.query(
@@ -83,7 +84,7 @@ test('a cluster elsewhere has an address of its own', async () => {
   const cluster = await Child.spawn({
     command: process.execPath,
     args: [
-      ...[join(import.meta.dirname, '../../bin/sluice'), 'cluster', 'quickstart', '--metrics-listen', '127.0.0.1:0'],
+      ...[SLUICE, 'cluster', 'quickstart', '--metrics-listen', '127.0.0.1:0'],
       ...['--postgres', await sluice.engineUrl(), '--data-dir', join(sluice.directory, 'cluster')],
     ],
     logFile,

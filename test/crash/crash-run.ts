@@ -6,7 +6,8 @@ import {KafkaCluster} from '../../scripts/kafka/broker.ts';
 import {Child} from '../../scripts/process/child.ts';
 import {poll} from '../../scripts/process/poll.ts';
 import {CRASH_POINTS, type CrashPoint} from '../../src/base/crash-point.ts';
-import {readTopic} from '../setup/kafka.ts';
+import {connectionSql, readTopic} from '../setup/kafka.ts';
+import {SLUICE} from '../setup/program.ts';
 import {API, BrokerProxy} from '../targets/kafka/broker-proxy.ts';
 import {compare, readReference, type Expectation} from './reference.ts';
 import {SluiceProcess} from './sluice-process.ts';
@@ -137,9 +138,7 @@ export class CrashRun {
     await this.#start();
     const client = await this.#sluice.connect();
     await client.query(SCHEMA);
-    await client.query(
-      `CREATE CONNECTION kafka TO KAFKA (BROKER '${this.#proxy.address}', SECURITY PROTOCOL 'PLAINTEXT')`,
-    );
+    await client.query(connectionSql('kafka', this.#proxy.address));
     await client.end();
   }
 
@@ -261,7 +260,7 @@ export class CrashRun {
     const standby = await Child.spawn({
       command: process.execPath,
       args: [
-        join(import.meta.dirname, '../../bin/sluice'),
+        SLUICE,
         'cluster',
         'quickstart',
         '--postgres',

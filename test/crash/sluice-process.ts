@@ -5,8 +5,7 @@ import pg from 'pg';
 import {Child} from '../../scripts/process/child.ts';
 import {freePorts} from '../../scripts/process/free-port.ts';
 import {poll} from '../../scripts/process/poll.ts';
-
-const BINARY = resolve(import.meta.dirname, '../../bin/sluice');
+import {SLUICE} from '../setup/program.ts';
 
 interface DataDirectoryRecord {
   readonly home: string;
@@ -55,7 +54,7 @@ export class SluiceProcess {
     const logged = (await readFile(this.logFile, 'utf8').catch(() => '')).length;
     this.#child = await Child.spawn({
       command: process.execPath,
-      args: [BINARY, 'start', '--data-dir', this.dataDirectory, '--listen', `127.0.0.1:${this.#port}`],
+      args: [SLUICE, 'start', '--data-dir', this.dataDirectory, '--listen', `127.0.0.1:${this.#port}`],
       logFile: this.logFile,
       env: {...process.env, ...environment},
     });

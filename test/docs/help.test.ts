@@ -1,12 +1,11 @@
 import {execFile} from 'node:child_process';
-import {join} from 'node:path';
 import {promisify} from 'node:util';
 import {expect, test} from 'vitest';
 import {flagOf, helpOf, type Options} from '../../src/base/options.ts';
 import * as commandOptions from '../../src/cli/command-options.ts';
+import {SLUICE} from '../setup/program.ts';
 import {commandOf} from './reference.ts';
 
-const SLUICE = join(import.meta.dirname, '../../bin/sluice');
 const run = promisify(execFile);
 
 async function help(...words: readonly string[]): Promise<string> {

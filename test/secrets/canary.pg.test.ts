@@ -17,7 +17,7 @@ import type {Message} from '../gateway/raw-client.ts';
 import {Canary} from './canary.ts';
 import {SluiceCommand, processTree, readProc} from './sluice-command.ts';
 
-// Processes are started from their sources, on a machine that has other things to do.
+// Processes are started on a machine that has other things to do.
 vi.setConfig({testTimeout: 300_000, hookTimeout: 300_000});
 
 /** Everything that PostgreSQL can be told to write down about statements. */

@@ -10,7 +10,7 @@ import {createTestDatabase} from '../setup/postgres.ts';
 import type {TestDatabase} from '../setup/postgres.ts';
 import {SluiceCommand} from './sluice-command.ts';
 
-// Processes are started from their sources, on a machine that has other things to do.
+// Processes are started on a machine that has other things to do.
 vi.setConfig({testTimeout: 300_000, hookTimeout: 300_000});
 
 let root: string;

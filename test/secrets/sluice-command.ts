@@ -1,12 +1,10 @@
 import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {Child} from '../../scripts/process/child.ts';
 import {poll} from '../../scripts/process/poll.ts';
+import {SLUICE} from '../setup/program.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-
-/** A process of the command line, from the sources; its output goes to a file. */
+/** A process of the command line; its output goes to a file. */
 export class SluiceCommand implements AsyncDisposable {
   readonly logFile: string;
   readonly #child: Child;
@@ -22,7 +20,7 @@ export class SluiceCommand implements AsyncDisposable {
   ): Promise<SluiceCommand> {
     const child = await Child.spawn({
       command: process.execPath,
-      args: ['--import', 'tsx', MAIN, ...args],
+      args: [SLUICE, ...args],
       logFile: options.logFile,
       env: {...process.env, ...options.environment},
     });

@@ -1,10 +1,11 @@
 import type {TestProject} from 'vitest/node';
 import {KafkaCluster} from '../../scripts/kafka/broker.ts';
 import {PostgresServer} from '../../scripts/postgres/server.ts';
+import {buildProgram} from './program.ts';
 
 /**
- * Starts the services that the files of this run need, once per run, and stops them after it. The file names say what
- * is needed. A variable that is set already (see `npm run services`) names a service to use instead.
+ * Builds the program, starts the services that the files of this run need, once per run, and stops them after it. The file names say
+ * what is needed. A variable that is set already (see `npm run services`) names a service to use instead.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const files = await filesOfThisRun(project);
@@ -29,6 +30,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   };
   try {
     if (needsPostgres) {
+      // With it they start what users start.
+      await buildProgram();
       const url = (server: PostgresServer) => server.url;
       await provide('SLUICE_TEST_POSTGRES', () => PostgresServer.start(), url);
       await provide('SLUICE_TEST_POSTGRES_15', () => PostgresServer.start({version: 15}), url);
