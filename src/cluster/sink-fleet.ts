@@ -32,7 +32,7 @@ const TUNING: SinkTuning = {
   catchUp: {intervalMs: 1000, wallTime: Date.now},
   idleCommitMs: 30_000,
   cutMs: 15,
-  sliceBytes: 48 * MIB,
+  sliceBytes: 24 * MIB,
   longBytes: 64 * MIB,
   spoolBytes: 32 * 1024 * MIB,
   respoolBytes: 1024 * MIB,
@@ -41,7 +41,7 @@ const TUNING: SinkTuning = {
 };
 /** Tests of large snapshots and long queues make them small: a JSON object of the names above. */
 const tuning: SinkTuning = {...TUNING, ...(JSON.parse(process.env['SLUICE_TUNING'] ?? '{}') as Partial<SinkTuning>)};
-const QUEUE_BYTES = 64 * MIB;
+const QUEUE_BYTES = 24 * MIB;
 const WARN_RETAINED_BYTES = 1024 * MIB;
 
 export interface FleetOptions {
