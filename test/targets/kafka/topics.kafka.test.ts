@@ -5,7 +5,7 @@ import {CommitUnknown, Fenced, Stall, Transient} from '../../../src/sinks/errors
 import {promised, type Done} from '../../../src/targets/kafka/librdkafka.ts';
 import {createTopic, freshTopicName, kafkaAddress} from '../../setup/kafka.ts';
 import {batchOf, insert} from '../batches.ts';
-import {progressAt} from '../target-tests.ts';
+import {failureOf, progressAt} from '../target-tests.ts';
 import {KafkaWorld} from './world.ts';
 
 type Admin = ReturnType<typeof kafka.AdminClient.create>;
@@ -50,13 +50,6 @@ async function endOffset(topic: string): Promise<number> {
     ),
   );
   return end;
-}
-
-async function failureOf(work: Promise<unknown>): Promise<unknown> {
-  return work.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
 }
 
 test('topics are made as the sink says', async () => {
