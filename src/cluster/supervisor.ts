@@ -16,6 +16,8 @@ import {retireOrphans} from './retire.ts';
 
 const POLL_MS = 5_000;
 const STOP_MS = 10_000;
+/** The longest wait between two lives of a worker. A test that kills workers again and again makes it shorter. */
+const {restartMs = 3_000} = JSON.parse(process.env['SLUICE_TUNING'] ?? '{}') as {readonly restartMs?: number};
 
 /** What a worker is told by its parent, as JSON in the environment variable SLUICE_WORKER. */
 export interface WorkerConfig {
@@ -175,7 +177,7 @@ class Child {
       if (this.#stopped) return;
       this.#restarts++;
       if (performance.now() - startedAt > 10_000) this.#failures = 0;
-      const waitMs = Math.min(3_000, 50 * 2 ** Math.min(this.#failures++, 10));
+      const waitMs = Math.min(restartMs, 50 * 2 ** Math.min(this.#failures++, 10));
       log.warn({cluster: this.#cluster, code, signal, waitMs}, 'worker ended, starting another one');
       this.#timer = setTimeout(() => this.start(), waitMs);
     });

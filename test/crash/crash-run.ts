@@ -15,6 +15,8 @@ import {Dice, runWriter, SCHEMA} from './workload.ts';
 
 const WRITERS = 3;
 const KEYS = 300;
+/** Workers that die as soon as they live are not the matter here, and would be waited for most of the time. */
+const RESTART_MS = 100;
 
 export interface CrashRunOptions {
   readonly seed: number;
@@ -142,11 +144,11 @@ export class CrashRun {
     await client.end();
   }
 
-  async #start(environment: Readonly<Record<string, string>> = {}): Promise<void> {
+  async #start(tuning: Readonly<Record<string, number>> = {}): Promise<void> {
     await this.#sluice.start({
       SLUICE_CRASH_LOG: join(this.#sluice.directory, 'points'),
       SLUICE_CRASH_AT: `@${this.#armedFile}`,
-      ...environment,
+      SLUICE_TUNING: JSON.stringify({restartMs: RESTART_MS, ...tuning}),
     });
   }
 
@@ -179,7 +181,7 @@ export class CrashRun {
     if (SPOOLED.has(point)) {
       await this.#sluice.killTree();
       this.#count('whole tree');
-      await this.#start({SLUICE_TUNING: JSON.stringify({spoolBytes: 0, blocksPerCommit: 2})});
+      await this.#start({spoolBytes: 0, blocksPerCommit: 2});
     } else {
       await this.#sluice.killWorkers();
       this.#count('worker');
