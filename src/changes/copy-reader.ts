@@ -2,6 +2,7 @@ import type net from 'node:net';
 import type tls from 'node:tls';
 import type pg from 'pg';
 import {SqlError} from '../base/sql-error.ts';
+import {ReusingSocket} from '../engine/reusing-socket.ts';
 import {FrameSplitter} from './frame-splitter.ts';
 import {parseServerError} from './server-error.ts';
 
@@ -11,8 +12,6 @@ const ERROR = 0x45; // E
 const READY = 0x5a; // Z
 /** Signature, int32 flags, int32 length of an extension that nobody has defined. */
 const FILE_HEADER_BYTES = 19;
-/** Chunks that may wait for the consumer. */
-const QUEUED_CHUNKS = 4;
 
 /** Tuples of COPY BINARY: `offsets[0 … count)` are where their int16 field counts lie in `bytes`. Valid until the next one is asked for. */
 export interface CopyRows {
@@ -29,7 +28,7 @@ export interface CopyRows {
 export async function* readCopy(client: pg.Client, command: string): AsyncGenerator<CopyRows> {
   const socket = client.connection.stream as net.Socket | tls.TLSSocket;
   const pgListeners = socket.listeners('data') as ((chunk: Buffer) => void)[];
-  const chunks = new ChunkQueue(socket);
+  const chunks = new Chunks(socket);
   const frames = new FrameSplitter();
   let offsets = new Int32Array(1024);
   let started = false;
@@ -37,7 +36,7 @@ export async function* readCopy(client: pg.Client, command: string): AsyncGenera
   try {
     client.connection.query(command);
     while (!finished) {
-      const chunk = chunks.shift() ?? (await chunks.wait());
+      const chunk = await chunks.next();
       frames.push(chunk);
       let count = 0;
       while (!finished && frames.next()) {
@@ -80,16 +79,18 @@ export async function* readCopy(client: pg.Client, command: string): AsyncGenera
   }
 }
 
-/** Takes the place of pg's own reader on the client's socket. */
-class ChunkQueue {
+/**
+ * Takes the place of pg's own reader on the client's socket: one chunk at a time, valid until the next one is asked for. Between two of
+ * them the socket is paused.
+ */
+class Chunks {
   readonly #socket: net.Socket;
-  readonly #chunks: Buffer[] = [];
   #waiting: {resolve: (chunk: Buffer) => void; reject: (error: Error) => void} | undefined;
-  readonly #onData = (chunk: Buffer) => {
-    const waiting = this.#waiting;
+  readonly #onChunk = (chunk: Buffer) => {
+    // At once: a socket that reads into one buffer would read into this chunk.
+    this.#socket.pause();
+    this.#waiting?.resolve(chunk);
     this.#waiting = undefined;
-    if (waiting !== undefined) waiting.resolve(chunk);
-    else if (this.#chunks.push(chunk) >= QUEUED_CHUNKS) this.#socket.pause();
   };
   readonly #onClose = () => {
     this.#waiting?.reject(lost());
@@ -98,17 +99,14 @@ class ChunkQueue {
 
   constructor(socket: net.Socket) {
     this.#socket = socket;
+    socket.pause();
     socket.removeAllListeners('data');
-    socket.on('data', this.#onData);
+    if (socket instanceof ReusingSocket) socket.onBytes(this.#onChunk);
+    else socket.on('data', this.#onChunk);
     socket.on('close', this.#onClose);
   }
 
-  shift(): Buffer | undefined {
-    return this.#chunks.shift();
-  }
-
-  /** Only when `shift` has nothing. */
-  wait(): Promise<Buffer> {
+  next(): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       if (this.#socket.destroyed) {
         reject(lost());
@@ -120,7 +118,8 @@ class ChunkQueue {
   }
 
   detach(): void {
-    this.#socket.off('data', this.#onData);
+    this.#socket.off('data', this.#onChunk);
+    if (this.#socket instanceof ReusingSocket) this.#socket.onBytes(undefined);
     this.#socket.off('close', this.#onClose);
     this.#socket.resume();
   }

@@ -9,6 +9,7 @@ import {publishRelation} from '../changes/hand-over.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import {connect} from '../engine/connect.ts';
 import {Connections} from '../engine/connections.ts';
+import {ReusingSocket} from '../engine/reusing-socket.ts';
 import {Stall, Transient} from '../sinks/errors.ts';
 import type {SinkIntake} from '../sinks/intake.ts';
 import type {CurrentColumnNames} from '../sinks/shape.ts';
@@ -253,6 +254,7 @@ export class SinkFleet {
     const {engine, owner, applicationName, log, askLease, loseLease, spillDirectory} = this.#options;
     const clusterLog = this.#log!;
     const connectHere = () => connect(engine, {applicationName});
+    const connectToRead = () => connect(engine, {applicationName, plainSocket: () => new ReusingSocket()});
     return {
       system: clusterLog.identity.system,
       timeline: clusterLog.identity.timeline,
@@ -263,7 +265,8 @@ export class SinkFleet {
       tuning,
       createTarget: (definition): Target =>
         createTarget(definition, {environmentId: this.#environmentId, writer: owner, log}),
-      snapshots: definition => new RelationSnapshots({connect: connectHere, definition, identity: clusterLog.identity}),
+      snapshots: definition =>
+        new RelationSnapshots({connect: connectToRead, definition, identity: clusterLog.identity}),
       hold: (sink): Lsn => stream.hold(sink),
       verify: (definition, progress) => this.#verify(clusterLog, definition, progress),
       publish: async (definition, waiting, signal) => {

@@ -1,10 +1,11 @@
-import net from 'node:net';
+import type net from 'node:net';
 import type tls from 'node:tls';
 import type pg from 'pg';
 import {SqlError} from '../base/sql-error.ts';
 import type {EngineAddress} from './address.ts';
 import {openClient} from './connect.ts';
 import type {ConnectOptions} from './connect.ts';
+import {ReusingSocket} from './reusing-socket.ts';
 import {ThreadReader} from './thread-reader.ts';
 
 export interface ReplicationConnection {
@@ -50,33 +51,6 @@ export class PartialMessage {
   }
 }
 
-/** As much as a Unix socket holds of messages of 300 bytes. */
-const READ_BYTES = 128 * 1024;
-
-/**
- * A socket that reads into one buffer again and again: Node makes a new one of 64 kB for every chunk otherwise, and the change
- * stream comes in chunks of a few hundred bytes. Until `listen` they come as copies by the `data` event.
- */
-class ReusingSocket {
-  readonly socket: net.Socket;
-  #listener: (chunk: Buffer) => void = chunk => void this.socket.emit('data', Buffer.from(chunk));
-
-  constructor() {
-    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-    const callback = (bytes: number): boolean => {
-      this.#listener(buffer.subarray(0, bytes));
-      return true;
-    };
-    // Only documented for `net.connect`, which hands it on to this constructor.
-    const options: net.SocketConstructorOpts & net.ConnectOpts = {onread: {buffer, callback}};
-    this.socket = new net.Socket(options);
-  }
-
-  listen(listener: (chunk: Buffer) => void): void {
-    this.#listener = listener;
-  }
-}
-
 /**
  * Logs in as `replication=database` by means of pg and hands over the bare socket, so that the change stream is read as raw
  * chunks. Errors as `connect`.
@@ -94,11 +68,7 @@ export async function connectReplication(
     client.on('error', error => (failure ??= error));
   };
   const plain = new ReusingSocket();
-  const client = await openClient(
-    address,
-    {...options, replication: 'database', plainSocket: () => plain.socket},
-    listen,
-  );
+  const client = await openClient(address, {...options, replication: 'database', plainSocket: () => plain}, listen);
   const socket = client.connection.stream as net.Socket | tls.TLSSocket;
   // The chunk with ReadyForQuery has been parsed to its end by pg, and no further one can arrive before we return to the event loop.
   socket.pause();
@@ -124,7 +94,7 @@ export async function connectReplication(
       socket.removeAllListeners('data');
       // TLS decrypts into buffers of its own, and what was put back above comes this way too.
       socket.on('data', listener);
-      plain.listen(listener);
+      plain.onBytes(listener);
     },
     pause: () => void (ahead ?? socket).pause(),
     resume: () => void (ahead ?? socket).resume(),

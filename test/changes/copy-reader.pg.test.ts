@@ -1,12 +1,16 @@
 import {expect, test} from 'vitest';
 import {readCopy} from '../../src/changes/copy-reader.ts';
 import {connect} from '../../src/engine/connect.ts';
+import {ReusingSocket} from '../../src/engine/reusing-socket.ts';
 import {locateCopy} from '../../src/types/tuple.ts';
 import {createTestDatabase} from '../setup/postgres.ts';
 
-test('rows that are cut by the ends of chunks arrive whole, whatever follows them', async () => {
+test.each([
+  ['into one buffer', {plainSocket: () => new ReusingSocket()}],
+  ['into new buffers', {}],
+])('rows that are cut by the ends of chunks arrive whole, whatever follows them, read %s', async (_name, options) => {
   await using database = await createTestDatabase();
-  const client = await connect(database.address, {applicationName: 'copy reader test'});
+  const client = await connect(database.address, {applicationName: 'copy reader test', ...options});
   // Of every size around that of a chunk: some chunks end one row and begin the next with nothing between.
   const row = (n: number) => String.fromCharCode(97 + (n % 26)).repeat((n * 7919) % 100_000);
   const seen: boolean[] = [];
