@@ -74,6 +74,8 @@ async function measureOnce(
   const seen = new Map<number, number>();
   const reader = follow(house.kafka.address, fleet.sinks[0].topic, (id, at) => seen.set(id, at));
   const writers = await Promise.all(Array.from({length: WRITERS}, () => connect(house)));
+  // The rows of earlier runs are in the topic too, and to read them takes a moment.
+  await poll('the earlier rows in the topic', 120_000, () => seen.size >= firstId);
   const watch = await house.watch(await house.workerPid());
   const commitsBefore = house.commits(fleet);
   const startAt = Date.now() + 100;
