@@ -249,10 +249,15 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
 
   test('a dropped sink is kept until the worker has undone it', async () => {
     expect(await catalog.droppedSinks('u1')).toEqual([]);
+    const [{target}] = await catalog.sinks('u1');
+    const [{environmentId}] = await world.rows('SELECT mz_catalog.mz_environment_id() AS "environmentId"');
     await run(session, dropItem('sink', ['s', 'z'], RESTRICT));
     expect(await catalog.sinks('u1')).toEqual([]);
     expect((await history(sink)).at(-1)).toBe('dropped');
-    expect(await catalog.droppedSinks('u1')).toEqual([{id: sink, relation}]);
+    expect(await catalog.droppedSinks('u1')).toEqual([
+      // What a worker needs to end what the dead one has open; nobody asks any more how the connection is called in full.
+      {id: sink, relation, environmentId, target: {...target, connection: {...target.connection, name: 'k'}}},
+    ]);
     expect(await sqlstate(catalog.markCommittedOnce(sink))).toBe('42704');
     await catalog.forgetDroppedSink(sink);
     expect(await catalog.droppedSinks('u1')).toEqual([]);
