@@ -3,6 +3,9 @@ import {poll} from '../../scripts/process/poll.ts';
 import {SluiceProcess} from '../crash/sluice-process.ts';
 import {connectionSql, freshTopicName, readTopic, type TopicRecord} from '../setup/kafka.ts';
 
+/** Far more than anything takes on a machine that is not overloaded; a little less than a test has. */
+const LIMIT_MS = 100_000;
+
 /** Commits of idle sinks come soon, so that a test can wait for a position; everything else is as users have it. */
 const TUNING = {idleCommitMs: 300};
 
@@ -131,7 +134,7 @@ export class SinkWorld {
     return rows.map(({status}) => status);
   }
 
-  async until(name: string, wanted: (row: SinkStatusRow) => boolean, limitMs = 40_000): Promise<SinkStatusRow> {
+  async until(name: string, wanted: (row: SinkStatusRow) => boolean, limitMs = LIMIT_MS): Promise<SinkStatusRow> {
     let last: SinkStatusRow | undefined;
     try {
       return await poll(
@@ -158,7 +161,7 @@ export class SinkWorld {
     try {
       await poll(
         `sink ${name} to catch up`,
-        40_000,
+        LIMIT_MS,
         async () => {
           const found = await this.engine.query(
             'SELECT FROM mz_internal.mz_sluice_lag WHERE name = $1 AND end_lsn >= $2::pg_lsn',
