@@ -173,6 +173,8 @@ export class GatewayServer {
       throw error;
     }
     const engine = await opening;
+    // It may have ended while its client was admitted: a session would never hear of that.
+    if (engine.destroyed) throw unreachable();
     if (client.destroyed || this.#closing) {
       engine.destroy();
       client.destroy();
@@ -199,10 +201,7 @@ export class GatewayServer {
     if (!(error instanceof SqlError) || error.code === '57P03') {
       this.#options.log.warn({err: error}, 'no connection to the engine');
     }
-    const reported =
-      error instanceof SqlError
-        ? error
-        : new SqlError('57P03', 'the engine cannot be reached', {hint: 'Try again later.'});
+    const reported = error instanceof SqlError ? error : unreachable();
     client.end(errorResponse(reported, {severity: 'FATAL'}));
     client.destroySoon();
   }
@@ -210,6 +209,8 @@ export class GatewayServer {
 
 /** As start-up packets are read and written here. */
 const latin1 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
+
+const unreachable = (): SqlError => new SqlError('57P03', 'the engine cannot be reached', {hint: 'Try again later.'});
 
 const unencrypted = (): SqlError =>
   new SqlError('28000', 'a client on another machine has to encrypt its connection', {
