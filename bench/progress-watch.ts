@@ -21,7 +21,7 @@ export class ProgressWatch {
   /** The topic must be there. */
   constructor(broker: string, topic: string) {
     const args = ['-C', '-b', broker, '-t', topic, '-o', 'beginning', '-q', '-u', '-f', '%k\t%s\n'];
-    args.push('-X', 'isolation.level=read_committed', '-X', 'fetch.wait.max.ms=5');
+    args.push('-X', 'isolation.level=read_committed');
     this.#kcat = spawn('kcat', args, {stdio: ['ignore', 'pipe', 'inherit']});
     createInterface({input: this.#kcat.stdout!}).on('line', line => this.#hear(line));
   }

@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import type {Logger} from 'pino';
 import {systemClock} from '../base/clock.ts';
 import type {Lsn} from '../base/lsn.ts';
+import {tuned} from '../base/tuning.ts';
 import type {ObjectId, SinkDefinition, SinkStatisticsDelta} from '../catalog/definitions.ts';
 import {WorkerCatalog} from '../catalog/worker-catalog.ts';
 import {publishRelation} from '../changes/hand-over.ts';
@@ -40,8 +41,8 @@ const TUNING: SinkTuning = {
   blocksPerCommit: 16_384,
   stallCheckMs: 30_000,
 };
-/** Tests of large snapshots and long queues make them small: a JSON object of the names above. */
-const tuning: SinkTuning = {...TUNING, ...(JSON.parse(process.env['SLUICE_TUNING'] ?? '{}') as Partial<SinkTuning>)};
+/** Tests of large snapshots and long queues make them small. */
+const tuning = tuned(TUNING);
 const QUEUE_BYTES = 24 * MIB;
 const WARN_RETAINED_BYTES = 1024 * MIB;
 

@@ -6,6 +6,7 @@ import {fileURLToPath} from 'node:url';
 import type pg from 'pg';
 import type {Logger} from 'pino';
 import type {LogFormat} from '../base/log.ts';
+import {tuned} from '../base/tuning.ts';
 import {listenForChanges} from '../catalog/listen.ts';
 import {WorkerCatalog} from '../catalog/worker-catalog.ts';
 import type {EngineAddress} from '../engine/address.ts';
@@ -17,7 +18,7 @@ import {retireOrphans} from './retire.ts';
 const POLL_MS = 5_000;
 const STOP_MS = 10_000;
 /** The longest wait between two lives of a worker. A test that kills workers again and again makes it shorter. */
-const {restartMs = 3_000} = JSON.parse(process.env['SLUICE_TUNING'] ?? '{}') as {readonly restartMs?: number};
+const {restartMs} = tuned({restartMs: 3_000});
 
 /** What a worker is told by its parent, as JSON in the environment variable SLUICE_WORKER. */
 export interface WorkerConfig {

@@ -39,9 +39,12 @@ async function facts(desk: LoginDesk, user: string, database: string): ReturnTyp
   try {
     return await desk.facts(user, database);
   } catch (cause) {
-    throw new SqlError('57P03', 'the engine cannot be reached', {hint: 'Try again later.', cause});
+    throw unreachable(cause);
   }
 }
+
+export const unreachable = (cause?: unknown): SqlError =>
+  new SqlError('57P03', 'the engine cannot be reached', {hint: 'Try again later.', cause});
 
 const administrator = (user: string): SqlError =>
   new SqlError('28000', `role "${user}" is not permitted to log in here`, {

@@ -7,7 +7,7 @@ import {SqlError} from '../base/sql-error.ts';
 import type {SecretBox} from '../catalog/secret-box.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import type {PlanStatement} from '../statements/statement.ts';
-import {admit} from './admission.ts';
+import {admit, unreachable} from './admission.ts';
 import {errorResponse} from './backend-messages.ts';
 import type {ClientTls} from './client-tls.ts';
 import {ControlLink} from './control-link.ts';
@@ -209,8 +209,6 @@ export class GatewayServer {
 
 /** As start-up packets are read and written here. */
 const latin1 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
-
-const unreachable = (): SqlError => new SqlError('57P03', 'the engine cannot be reached', {hint: 'Try again later.'});
 
 const unencrypted = (): SqlError =>
   new SqlError('28000', 'a client on another machine has to encrypt its connection', {

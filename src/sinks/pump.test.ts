@@ -211,7 +211,15 @@ describe('the pace of commits', () => {
   }
 
   test('is counted from beginning to beginning', async () => {
-    expect(await beginnings(40, 450)).toEqual([100, 200, 300, 400]);
+    expect(await beginnings(0, 450)).toEqual([100, 200, 300, 400]);
+  });
+
+  test('lets a commit begin so early that it ends an interval after the last one began, by what they take', async () => {
+    const began = await beginnings(16, 6000);
+    const [earlier, later] = began.slice(-2);
+    expect(began.slice(0, 2)).toEqual([100, 198]);
+    // Whole milliseconds, and a mean that is still short of 16 by a fraction of one.
+    expect(later - earlier).toBe(85);
   });
 
   test('leaves a slow target half an interval of rest', async () => {

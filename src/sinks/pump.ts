@@ -11,7 +11,7 @@ export interface PumpOptions {
   /** What the target has at the start. */
   readonly progress: Progress;
   readonly clock: Pick<Clock, 'now' | 'sleep'>;
-  /** A commit begins so long after the last one began (and never less than half of it after the end of that one) … */
+  /** A commit begins so that it will probably end so long after the last one began (and never less than half of it after the end of that one) … */
   readonly commitIntervalMs: number;
   /** … or when so many messages are written. */
   readonly commitMessages: number;
@@ -57,6 +57,8 @@ export class SinkPump {
   #firstWriteAt = 0;
   #commitBeganAt: number;
   #commitEndedAt: number;
+  /** How long a commit takes: the mean of those of late. */
+  #commitMs = 0;
   #open: {readonly time: LogicalTime; readonly since: number} | undefined;
   /** When the pump looks by itself what is due. */
   #alarmAt = Infinity;
@@ -194,12 +196,12 @@ export class SinkPump {
   }
 
   /**
-   * From beginning to beginning, so that changes do not wait for longer where commits take their time; the rest behind a commit is for
-   * brokers that are slower than the interval. Measured from the last commit, so a lone change after a quiet time does not wait.
+   * So that a change which just missed the last commit is visible one interval later; the rest behind a commit is for brokers that are
+   * slower than that. Measured from the last commit, so a lone change after a quiet time does not wait.
    */
   #commitAt(): number {
     const {commitIntervalMs} = this.#options;
-    return Math.max(this.#commitBeganAt + commitIntervalMs, this.#commitEndedAt + commitIntervalMs / 2);
+    return Math.max(this.#commitBeganAt + commitIntervalMs - this.#commitMs, this.#commitEndedAt + commitIntervalMs / 2);
   }
 
   #commitDue(): boolean {
@@ -238,6 +240,7 @@ export class SinkPump {
     crashPoint('sink-after-commit');
     this.#written = undefined;
     this.#commitEndedAt = clock.now();
+    this.#commitMs += (this.#commitEndedAt - this.#commitBeganAt - this.#commitMs) / 8;
     this.#messagesBefore = target.written().messages;
     this.#progress = progress;
     onCommitted(progress, position);

@@ -76,6 +76,14 @@ interface Sink extends Expectation {
   relation: 'orders' | 'orders_again';
 }
 
+interface SinkState {
+  readonly name: string;
+  readonly frontier: string | null;
+  readonly status: string | null;
+  readonly error: string | null;
+  readonly details: unknown;
+}
+
 /** The whole house under load, killed in every way that we know; afterwards every topic must be what the ledger says. */
 export class CrashRun {
   readonly #options: CrashRunOptions;
@@ -188,7 +196,8 @@ export class CrashRun {
     }
     if (NEW_SINK.has(point)) await this.#createSink({envelope: 'upsert', withSnapshot: true});
     if (CUT_OVER.has(point)) await this.#changeRelation();
-    await poll(`a death at ${armed}`, 120_000, async () => (await this.#points()).includes(`killed at ${armed}\n`), 50);
+    const died = async () => (await this.#points()).includes(`killed at ${armed}\n`);
+    await poll(`a death at ${armed}`, 120_000, died, 50).catch((error: unknown) => this.#explain(error));
     this.#count(`worker at ${point}`);
     await this.#recovered();
     if (CUT_OVER.has(point)) await this.#goneOver();
@@ -292,24 +301,28 @@ export class CrashRun {
       );
       return Number(rows[0].now);
     });
-    let state: unknown;
-    const ask = () =>
-      this.#withClient(async client => {
-        const {rows} = await client.query<{frontier: string | null}>(
-          `SELECT s.name, f.write_frontier::text AS frontier, t.status, t.error, t.details
-           FROM mz_sinks s LEFT JOIN mz_internal.mz_frontiers f ON f.object_id = s.id LEFT JOIN mz_internal.mz_sink_statuses t ON t.id = s.id`,
-        );
-        state = rows;
-        return rows.length === this.#sinks.length && rows.every(row => Number(row.frontier ?? 0) >= from);
-      });
-    try {
-      await poll('all sinks to go on', 90_000, ask, 200);
-    } catch (error) {
-      const log = await readFile(this.#sluice.logFile, 'utf8');
-      throw new Error(`sinks did not reach ${from}: ${JSON.stringify(state, null, 1)}\n${log.slice(-6000)}`, {
-        cause: error,
-      });
-    }
+    const reached = async () => {
+      const states = await this.#states();
+      return states.length === this.#sinks.length && states.every(({frontier}) => Number(frontier ?? 0) >= from);
+    };
+    await poll(`all sinks to reach ${from}`, 90_000, reached, 200).catch((error: unknown) => this.#explain(error));
+  }
+
+  #states(): Promise<SinkState[]> {
+    return this.#withClient(async client => {
+      const {rows} = await client.query<SinkState>(
+        `SELECT s.name, f.write_frontier::text AS frontier, t.status, t.error, t.details
+         FROM mz_sinks s LEFT JOIN mz_internal.mz_frontiers f ON f.object_id = s.id LEFT JOIN mz_internal.mz_sink_statuses t ON t.id = s.id`,
+      );
+      return rows;
+    });
+  }
+
+  /** Throws what was waited for in vain with all that Sluice says of itself. */
+  async #explain(cause: unknown): Promise<never> {
+    const states = await this.#states().catch(String);
+    const log = await readFile(this.#sluice.logFile, 'utf8');
+    throw new Error(`${String(cause)}\nsinks: ${JSON.stringify(states, null, 1)}\n${log.slice(-6000)}`, {cause});
   }
 
   /** On a connection that works, however long that takes. */

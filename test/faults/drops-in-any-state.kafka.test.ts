@@ -1,6 +1,6 @@
 import {afterAll, beforeAll, expect, test} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
-import {createTopic, kafkaAddress} from '../setup/kafka.ts';
+import {connectionSql, createTopic} from '../setup/kafka.ts';
 import {nothingLeft} from '../sinks/nothing-left.ts';
 import {SinkWorld} from '../sinks/sink-world.ts';
 
@@ -81,7 +81,7 @@ test.each(Object.entries(STATES))(
       await world.sql(
         `CREATE TABLE ${name}_t (a integer PRIMARY KEY, v text)`,
         `INSERT INTO ${name}_t SELECT n, repeat('v', 300) FROM generate_series(1, ${rows}) AS n`,
-        `CREATE CONNECTION ${name}_c TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`,
+        connectionSql(`${name}_c`),
       );
     }
     const writer = await world.sluice.connect();

@@ -1,7 +1,7 @@
 import {afterAll, beforeAll, beforeEach, expect, test} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {AttachedWorld} from '../cli/attached-world.ts';
-import {freshTopicName, kafkaAddress, readTopic} from '../setup/kafka.ts';
+import {connectionSql, freshTopicName, kafkaAddress, readTopic} from '../setup/kafka.ts';
 import {BrokerProxy} from '../targets/kafka/broker-proxy.ts';
 import {LinkProxy} from './link-proxy.ts';
 
@@ -31,7 +31,7 @@ beforeAll(async () => {
   await administrator.query(`GRANT CREATE ON CLUSTER quickstart TO ${world.app}`);
   const client = await world.through(sluice, world.app);
   await client.query('CREATE TABLE t (id integer PRIMARY KEY, v text)');
-  await client.query(`CREATE CONNECTION slow TO KAFKA (BROKER '${broker.address}', SECURITY PROTOCOL 'PLAINTEXT')`);
+  await client.query(connectionSql('slow', broker.address));
   topic = freshTopicName('faults');
   await client.query(
     `CREATE SINK s FROM t INTO KAFKA CONNECTION slow (TOPIC '${topic}') KEY (id) FORMAT JSON ENVELOPE UPSERT`,

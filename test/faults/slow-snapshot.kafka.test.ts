@@ -4,7 +4,7 @@ import type pg from 'pg';
 import {afterAll, beforeAll, beforeEach, expect, test} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {AttachedWorld, type Command} from '../cli/attached-world.ts';
-import {createTopic, kafkaAddress, readTopic, readTopicUntil} from '../setup/kafka.ts';
+import {connectionSql, createTopic, kafkaAddress, readTopic, readTopicUntil} from '../setup/kafka.ts';
 import {LinkProxy} from './link-proxy.ts';
 
 /** Long enough for whatever gives up only after half a minute, twice, on a busy machine. */
@@ -23,7 +23,7 @@ beforeAll(async () => {
   toPostgres = await LinkProxy.start(new URL(world.database.url).host);
   sluice = await start();
   const client = await administrator();
-  await client.query(`CREATE CONNECTION kafka TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`);
+  await client.query(connectionSql());
 }, LIMIT_MS);
 beforeEach(async () => {
   await world.admin.query('CREATE TABLE slow_t (id integer PRIMARY KEY, v text)');

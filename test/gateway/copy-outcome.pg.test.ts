@@ -3,7 +3,7 @@ import {GatewayWorld} from './gateway-world.ts';
 import {CP, F, H, P, Q, S, c, d, f, run} from './messages.ts';
 import {RawClient} from './raw-client.ts';
 import type {Message} from './raw-client.ts';
-import {OURS, SETUP, THEIRS} from './statements.ts';
+import {OURS, SETUP, THEIRS, sidesOf} from './statements.ts';
 import type {Statements} from './statements.ts';
 import {transcript} from './transcript.ts';
 
@@ -138,10 +138,7 @@ describe.each([18, 15] as const)('Syncs amid COPY data, PostgreSQL %i', version 
 
   test('data that is only half there when the COPY fails', async () => {
     const seen: string[][] = [];
-    for (const [url, our] of [
-      [world.direct, THEIRS],
-      [world.through, OURS],
-    ] as const) {
+    for (const [url, our] of sidesOf(world)) {
       await using client = await RawClient.connect(url);
       const long = d('1\t' + 'x'.repeat(100_000));
       client.send(Q(`${our.ok}; COPY t FROM STDIN; SELECT 1`), WRONG, S, long.subarray(0, 70_000));

@@ -6,7 +6,7 @@ import {GatewayWorld} from './gateway-world.ts';
 import {B, E, P, Q, S, c, d, run} from './messages.ts';
 import {RawClient} from './raw-client.ts';
 import type {Message} from './raw-client.ts';
-import {OURS, SETUP, THEIRS} from './statements.ts';
+import {SETUP, sidesOf} from './statements.ts';
 import type {Statements} from './statements.ts';
 import {transcript} from './transcript.ts';
 
@@ -158,10 +158,7 @@ describe.each([18, 15] as const)('PostgreSQL %i: as directly', version => {
 
   async function compare(conversation: Conversation): Promise<string[]> {
     const seen: string[][] = [];
-    for (const [url, our] of [
-      [world.direct, THEIRS],
-      [world.through, OURS],
-    ] as const) {
+    for (const [url, our] of sidesOf(world)) {
       await using client = await RawClient.connect(url);
       seen.push(transcript(await conversation(client, our, othersOf(url, client)), {withOurs: true}));
     }

@@ -43,3 +43,17 @@ export const THEIRS: Statements = {
 export const SETUP = `
 CREATE TABLE t (id int PRIMARY KEY, name text);
 CREATE TABLE later (id int REFERENCES t DEFERRABLE INITIALLY DEFERRED);`;
+
+/** The two ways of the same conversation: straight, and through the gateway, each with its address. */
+export function sidesOf({
+  direct,
+  through,
+}: {
+  readonly direct: string;
+  readonly through: string;
+}): readonly (readonly [string, Statements])[] {
+  return [
+    [direct, THEIRS],
+    [through, OURS],
+  ];
+}

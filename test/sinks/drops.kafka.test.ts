@@ -1,4 +1,5 @@
 import {afterAll, beforeAll, expect, test} from 'vitest';
+import {connectionSql} from '../setup/kafka.ts';
 import {nothingLeft} from './nothing-left.ts';
 import {SinkWorld} from './sink-world.ts';
 
@@ -21,7 +22,7 @@ test.each(Object.entries(WAYS))('DROP … CASCADE of its %s takes a running sink
   await world.sql(
     `CREATE SCHEMA IF NOT EXISTS app`,
     `CREATE CLUSTER own (SIZE = '25cc')`,
-    `CREATE CONNECTION kafka_of_app TO KAFKA (BROKER '${process.env['SLUICE_TEST_KAFKA']}', SECURITY PROTOCOL 'PLAINTEXT')`,
+    connectionSql('kafka_of_app'),
     `CREATE TABLE app.dropping_t (a integer PRIMARY KEY)`,
     `INSERT INTO app.dropping_t VALUES (1)`,
   );

@@ -4,7 +4,7 @@ import {promisify} from 'node:util';
 import {afterAll, beforeAll, expect, test} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {LIMIT_MS, connectTo} from '../faults/own-world.ts';
-import {freshTopicName, kafkaAddress, readTopic} from '../setup/kafka.ts';
+import {connectionSql, freshTopicName, readTopic} from '../setup/kafka.ts';
 import {UpgradeWorld, type Attached} from './upgrade-world.ts';
 
 const run = promisify(execFile);
@@ -145,7 +145,7 @@ beforeAll(async () => {
     `ALTER DEFAULT PRIVILEGES IN SCHEMA tools GRANT USAGE ON CONNECTIONS TO reader`,
     `CREATE SECRET tools.password AS 'hush'`,
     'GRANT USAGE ON SECRET tools.password TO reader',
-    `CREATE CONNECTION tools.kafka TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`,
+    connectionSql('tools.kafka'),
     `COMMENT ON CONNECTION tools.kafka IS 'the broker'`,
     `COMMENT ON SECRET tools.password IS 'nobody knows'`,
     ...WAYS.flatMap(way => [
@@ -177,9 +177,7 @@ test(
     await goOn(attached, 'upgraded');
 
     // Owners, privileges and what names mean are those of before.
-    await attached.app.query(
-      `CREATE CONNECTION tools.second TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`,
-    );
+    await attached.app.query(connectionSql('tools.second'));
     const {rows} = await attached.app.query(
       `SELECT has_connection_privilege('reader', 'tools.second', 'USAGE') AS has`,
     );
@@ -239,9 +237,7 @@ test(
 
     const attached = await world.start();
     await attached.boss.query('GRANT CREATE ON CLUSTER quickstart TO app');
-    await attached.app.query(
-      `CREATE CONNECTION tools.kafka TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`,
-    );
+    await attached.app.query(connectionSql('tools.kafka'));
     await goOn(attached, 'restored');
   },
   4 * LIMIT_MS,

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {connectTo, LIMIT_MS} from '../faults/own-world.ts';
-import {freshTopicName, kafkaAddress, readTopicUntil} from '../setup/kafka.ts';
+import {connectionSql, freshTopicName, readTopicUntil} from '../setup/kafka.ts';
 import {UpgradeWorld} from './upgrade-world.ts';
 
 const WRITERS = 3;
@@ -49,7 +49,7 @@ test(
     const topic = freshTopicName('minor');
     for (const statement of [
       'CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text)',
-      `CREATE CONNECTION kafka TO KAFKA (BROKER '${kafkaAddress()}', SECURITY PROTOCOL 'PLAINTEXT')`,
+      connectionSql(),
       `CREATE SINK s FROM t INTO KAFKA CONNECTION kafka (TOPIC '${topic}', TOPIC PARTITION COUNT 1) KEY (id) FORMAT JSON ENVELOPE UPSERT`,
     ])
       await app.query(statement);
