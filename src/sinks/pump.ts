@@ -201,7 +201,10 @@ export class SinkPump {
    */
   #commitAt(): number {
     const {commitIntervalMs} = this.#options;
-    return Math.max(this.#commitBeganAt + commitIntervalMs - this.#commitMs, this.#commitEndedAt + commitIntervalMs / 2);
+    return Math.max(
+      this.#commitBeganAt + commitIntervalMs - this.#commitMs,
+      this.#commitEndedAt + commitIntervalMs / 2,
+    );
   }
 
   #commitDue(): boolean {
