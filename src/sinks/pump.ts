@@ -264,7 +264,9 @@ export class SinkPump {
       const filter = pending(intake.filter, received);
       return {progress: {...base, endLsn: received.endLsn, time, timeClosed: false, ...filter}, position: received};
     }
-    const {end, timeClosed} = written!;
+    const {end} = written!;
+    // Behind `end` there may be more of this time, if only of the relation that the sink goes over to.
+    const timeClosed = written!.timeClosed && this.#endLsn === undefined;
     return {
       progress: {...base, endLsn: end.endLsn, time: floor, timeClosed, ...pending(written!.filter, end)},
       position: end,
