@@ -1,8 +1,7 @@
-import {spawn} from 'node:child_process';
-import {createInterface} from 'node:readline';
 import pg from 'pg';
 import {poll} from '../scripts/process/poll.ts';
 import type {Benchmark} from './benchmark.ts';
+import {followTopic} from './follow-topic.ts';
 import {House, type Fleet} from './house.ts';
 import {expectedOf, readBack} from './read-back.ts';
 import {hundredths, summary, toRun, type Run} from './result.ts';
@@ -74,7 +73,10 @@ async function measureOnce(
   transactions: number,
 ): Promise<{run: Run; latencies: Record<string, number>}> {
   const seen = new Map<number, number>();
-  const reader = follow(house.kafka.address, fleet.sinks[0].topic, (id, at) => seen.set(id, at));
+  // A key is {"id":4711}: to parse it as JSON takes from the measured more than they can spare.
+  const reader = followTopic(house.kafka.address, fleet.sinks[0].topic, '%k', (key, at) =>
+    seen.set(Number(key.slice('{"id":'.length, -1)), at),
+  );
   const writers = await Promise.all(Array.from({length: WRITERS}, () => connect(house)));
   // The rows of earlier runs are in the topic too, and to read them takes a moment.
   await poll('the earlier rows in the topic', 120_000, () => seen.size >= firstId);
@@ -136,16 +138,4 @@ async function connect(house: House): Promise<pg.Client> {
   // As applications that insert a row at a time have it; to plan twenty computed rows each time takes longer than to insert them.
   await client.query('SET plan_cache_mode = force_generic_plan');
   return client;
-}
-
-/** Calls back with the id in every key that a reader of committed records gets, and when: Date.now(). */
-function follow(broker: string, topic: string, onKey: (id: number, at: number) => void): {kill(): void} {
-  const args = ['-C', '-b', broker, '-t', topic, '-o', 'beginning', '-q', '-u', '-f', '%k\n'];
-  args.push('-X', 'isolation.level=read_committed');
-  const kcat = spawn('kcat', args, {stdio: ['ignore', 'pipe', 'inherit']});
-  createInterface({input: kcat.stdout}).on('line', line => {
-    const at = Date.now();
-    onKey(Number(line.slice('{"id":'.length, -1)), at);
-  });
-  return {kill: () => kcat.kill()};
 }

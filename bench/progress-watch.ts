@@ -1,6 +1,5 @@
-import {spawn, type ChildProcess} from 'node:child_process';
-import {createInterface} from 'node:readline';
 import {poll} from '../scripts/process/poll.ts';
+import {followTopic} from './follow-topic.ts';
 
 export interface SeenProgress {
   /** When a reader of committed records had it: Date.now(). */
@@ -15,15 +14,12 @@ export interface SeenProgress {
  * visible says that the data is.
  */
 export class ProgressWatch {
-  readonly #kcat: ChildProcess;
+  readonly #reader: {kill(): void};
   readonly #seen: SeenProgress[] = [];
 
   /** The topic must be there. */
   constructor(broker: string, topic: string) {
-    const args = ['-C', '-b', broker, '-t', topic, '-o', 'beginning', '-q', '-u', '-f', '%k\t%s\n'];
-    args.push('-X', 'isolation.level=read_committed');
-    this.#kcat = spawn('kcat', args, {stdio: ['ignore', 'pipe', 'inherit']});
-    createInterface({input: this.#kcat.stdout!}).on('line', line => this.#hear(line));
+    this.#reader = followTopic(broker, topic, '%k\t%s', (line, at) => this.#hear(line, at));
   }
 
   /** The first record of the sink that satisfies `wanted`. */
@@ -36,11 +32,10 @@ export class ProgressWatch {
   }
 
   close(): void {
-    this.#kcat.kill();
+    this.#reader.kill();
   }
 
-  #hear(line: string): void {
-    const at = Date.now();
+  #hear(line: string, at: number): void {
     const [key, value] = line.split('\t');
     const {sluice} = JSON.parse(value) as {sluice: {lsn: string; snapshot?: unknown}};
     this.#seen.push({

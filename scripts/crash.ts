@@ -26,15 +26,18 @@ const {stdout: commit} = await promisify(execFile)('git', ['rev-parse', '--short
   cwd: import.meta.dirname,
 });
 for (let seed = Number(values.seed), killed = 0; killed < wanted; seed++) {
-  const {kills, hits, problems, ...counted} = await CrashRun.run({seed, randomKills, say: line => console.log(line)});
+  const {kills, total, problems, transactions, ledgerRows, messages} = await CrashRun.run({
+    seed,
+    randomKills,
+    say: line => console.log(line),
+  });
   if (problems.length > 0) {
     console.error(problems.join('\n'));
     throw new Error(`a topic is not what the ledger says: npm run crash -- --seed ${seed}`);
   }
-  const sum = [...kills.values()].reduce((a, b) => a + b, 0);
-  killed += sum;
-  const missed = [...hits].filter(([, count]) => count === 0).map(([point]) => point);
-  const line = {at: new Date().toISOString(), commit: commit.trim(), seed, randomKills, sum, ...counted, missed};
-  await appendFile(runs, `${JSON.stringify({...line, kills: Object.fromEntries(kills)})}\n`);
+  killed += total;
+  const counted = {sum: total, transactions, ledgerRows, messages, kills: Object.fromEntries(kills)};
+  const line = {at: new Date().toISOString(), commit: commit.trim(), seed, randomKills, ...counted};
+  await appendFile(runs, `${JSON.stringify(line)}\n`);
   console.log(`${killed} of ${wanted} kills: every topic was what its ledger says`);
 }

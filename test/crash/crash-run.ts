@@ -27,6 +27,8 @@ export interface CrashRunOptions {
 
 export interface CrashRunResult {
   readonly kills: ReadonlyMap<string, number>;
+  /** Of all kinds. */
+  readonly total: number;
   /** How often each named point was passed, over the whole run. */
   readonly hits: ReadonlyMap<string, number>;
   readonly transactions: number;
@@ -370,6 +372,7 @@ export class CrashRun {
     }
     const hits = new Map(Object.keys(CRASH_POINTS).map(point => [point, 0]));
     for (const line of (await this.#points()).split('\n')) if (hits.has(line)) hits.set(line, hits.get(line)! + 1);
-    return {kills: this.#kills, hits, transactions, ledgerRows: Number(rows[0].count), messages, problems};
+    const total = [...this.#kills.values()].reduce((a, b) => a + b, 0);
+    return {kills: this.#kills, total, hits, transactions, ledgerRows: Number(rows[0].count), messages, problems};
   }
 }

@@ -1,10 +1,10 @@
 import {once} from 'node:events';
 import net from 'node:net';
 import pg from 'pg';
-import {pino} from 'pino';
 import {expect, test} from 'vitest';
 import {GatewayServer} from '../../src/gateway/gateway-server.ts';
 import {createTestDatabase} from '../setup/postgres.ts';
+import {BARE_GATEWAY} from './bare-gateway.ts';
 
 test('a backend that is lost while its client is being admitted leaves no client waiting', async () => {
   await using database = await createTestDatabase();
@@ -12,11 +12,8 @@ test('a backend that is lost while its client is being admitted leaves no client
   const accepted = once(engine, 'connection') as Promise<[net.Socket]>;
   await once(engine.listen(0, '127.0.0.1'), 'listening');
   const gateway = new GatewayServer({
+    ...BARE_GATEWAY,
     engine: {...database.address, host: '127.0.0.1', port: (engine.address() as net.AddressInfo).port},
-    listen: {host: '127.0.0.1', port: 0},
-    plan: () => undefined,
-    log: pino({level: 'silent'}),
-    secrets: {seal: () => Buffer.alloc(0), open: () => Buffer.alloc(0)},
     // Who the client is is asked here, when there is a backend for it already.
     connectControl: async () => {
       const client = new pg.Client({connectionString: database.url});
@@ -27,7 +24,6 @@ test('a backend that is lost while its client is being admitted leaves no client
       await client.query('SELECT 1');
       return client;
     },
-    isTrusted: () => true,
     takesAdministrators: true,
   });
   const {port} = await gateway.listen();

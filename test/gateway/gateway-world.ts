@@ -1,6 +1,5 @@
 import {randomBytes} from 'node:crypto';
 import pg from 'pg';
-import {pino} from 'pino';
 import type {PostgresVersion} from '../../scripts/postgres/binaries.ts';
 import {SqlError} from '../../src/base/sql-error.ts';
 import {GatewayServer} from '../../src/gateway/gateway-server.ts';
@@ -8,6 +7,7 @@ import type {GatewayOptions} from '../../src/gateway/gateway-server.ts';
 import type {Plan, StatementContext} from '../../src/statements/statement.ts';
 import {createTestDatabase} from '../setup/postgres.ts';
 import type {TestDatabase} from '../setup/postgres.ts';
+import {BARE_GATEWAY} from './bare-gateway.ts';
 
 /**
  * A gateway in front of the run's PostgreSQL, a database that is reached through it and one of the same contents that is reached
@@ -73,17 +73,14 @@ export class GatewayWorld implements AsyncDisposable {
     let world: GatewayWorld | undefined = undefined;
     const control: pg.Client[] = [];
     const gateway = new GatewayServer({
+      ...BARE_GATEWAY,
       engine: databases[1].address,
-      listen: {host: '127.0.0.1', port: 0},
       plan: text => planOurs(text, signal => world!.outside(signal)),
-      log: pino({level: 'silent'}),
-      secrets: {seal: () => Buffer.alloc(0), open: () => Buffer.alloc(0)},
       connectControl: async () => {
         const client = await connected(databases[1].url);
         control.push(client);
         return client;
       },
-      isTrusted: () => true,
       ...options,
     });
     const {port} = await gateway.listen();

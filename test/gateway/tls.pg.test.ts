@@ -6,7 +6,6 @@ import {join} from 'node:path';
 import tls from 'node:tls';
 import {promisify} from 'node:util';
 import pg from 'pg';
-import {pino} from 'pino';
 import {afterAll, beforeAll, describe, expect, test} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {PostgresServer} from '../../scripts/postgres/server.ts';
@@ -19,6 +18,7 @@ import {writeStartupPacket} from '../../src/gateway/startup-packet.ts';
 import {selfSignedCertificate} from '../setup/certificate.ts';
 import type {CertificateFiles} from '../setup/certificate.ts';
 import {addressOf} from '../setup/postgres.ts';
+import {BARE_GATEWAY} from './bare-gateway.ts';
 import {cancelRequest} from './cancel-request.ts';
 import {Q, d, c} from './messages.ts';
 import {RawClient} from './raw-client.ts';
@@ -67,18 +67,14 @@ async function serve(
 ): Promise<number> {
   const address = {...addressOf(new URL(engine.url)), sslmode};
   const gateway = new GatewayServer({
+    ...BARE_GATEWAY,
     engine: address,
-    listen: {host: '127.0.0.1', port: 0},
-    plan: () => undefined,
-    log: pino({level: 'silent'}),
-    secrets: {seal: () => Buffer.alloc(0), open: () => Buffer.alloc(0)},
     connectControl: async () => {
       const client = new pg.Client({connectionString: engine.url});
       client.on('error', () => undefined);
       await client.connect();
       return client;
     },
-    isTrusted: () => true,
     ...(encrypts ? {tls: new ClientTls(files)} : {}),
     ...options,
   });
