@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <rdkafka.h>
 
@@ -161,13 +162,15 @@ typedef struct {
   const int32_t *cells;
   uint32_t count;
   const char *header;
+  size_t header_name_length;
   const void *header_value;
   size_t header_length;
+  int64_t timestamp; /* Of all of them, in ms; the client would look at the clock for each. */
 } batch;
 
 /* False: the message was refused; nothing of it is left. */
 static int produce_one(rd_kafka_t *rk, rd_kafka_topic_t *topic, const batch *all, const int32_t *cell) {
-  rd_kafka_vu_t say[6];
+  rd_kafka_vu_t say[7];
   size_t n = 0;
   say[n].vtype = RD_KAFKA_VTYPE_RKT;
   say[n++].u.rkt = topic;
@@ -175,6 +178,8 @@ static int produce_one(rd_kafka_t *rk, rd_kafka_topic_t *topic, const batch *all
   say[n++].u.i32 = cell[PARTITION];
   say[n].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
   say[n++].u.i = RD_KAFKA_MSG_F_COPY;
+  say[n].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
+  say[n++].u.i64 = all->timestamp;
   say[n].vtype = RD_KAFKA_VTYPE_VALUE;
   say[n].u.mem.ptr = cell[VALUE_LENGTH] < 0 ? NULL : all->bytes + cell[VALUE_AT];
   say[n++].u.mem.size = cell[VALUE_LENGTH] < 0 ? 0 : (size_t)cell[VALUE_LENGTH];
@@ -184,7 +189,7 @@ static int produce_one(rd_kafka_t *rk, rd_kafka_topic_t *topic, const batch *all
     say[n++].u.mem.size = (size_t)cell[KEY_LENGTH];
   }
   rd_kafka_headers_t *headers = rdkafka.headers_new(1);
-  rdkafka.header_add(headers, all->header, -1, all->header_value, (ssize_t)all->header_length);
+  rdkafka.header_add(headers, all->header, (ssize_t)all->header_name_length, all->header_value, (ssize_t)all->header_length);
   say[n].vtype = RD_KAFKA_VTYPE_HEADERS;
   say[n++].u.headers = headers;
   rd_kafka_error_t *error = rdkafka.produceva(rk, say, n);
@@ -192,6 +197,12 @@ static int produce_one(rd_kafka_t *rk, rd_kafka_topic_t *topic, const batch *all
   rdkafka.headers_destroy(headers);
   rdkafka.error_destroy(error);
   return 0;
+}
+
+static int64_t now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static int within(const batch *all, int32_t at, int32_t length) {
@@ -236,13 +247,14 @@ static napi_value produce(napi_env env, napi_callback_info info) {
       napi_get_typedarray_info(env, args[3], &type, &cells, (void **)&cell, NULL, NULL) != napi_ok ||
       type != napi_int32_array || napi_get_value_uint32(env, args[4], &from) != napi_ok ||
       napi_get_value_uint32(env, args[5], &count) != napi_ok || (uint64_t)from + count > cells / CELLS ||
-      napi_get_value_string_utf8(env, args[6], header, sizeof header, NULL) != napi_ok ||
+      napi_get_value_string_utf8(env, args[6], header, sizeof header, &all.header_name_length) != napi_ok ||
       napi_get_buffer_info(env, args[7], (void **)&all.header_value, &all.header_length) != napi_ok) {
     return refuse(env, "bad arguments");
   }
   all.cells = cell + CELLS * (size_t)from;
   all.count = count;
   all.header = header;
+  all.timestamp = now_ms();
   napi_create_uint32(env, produce_all(number, topic, &all), &result);
   return result;
 }
