@@ -24,6 +24,7 @@ import {hostInUrl, isLoopback, resolveListenAddress, resolveLoopbackAddress} fro
 import {idsOf, secretKeyPlace, secretKeysAt, warnOfMissingKeys} from './secret-keys.ts';
 import {startConsole} from './start-console.ts';
 import {aborted, Closers} from './shutdown.ts';
+import {VERSION} from './version.ts';
 
 const SESSION_GRACE_MS = 2_000;
 
@@ -93,6 +94,7 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
         isTrusted: isLoopback,
         takesAdministrators,
         searchPath,
+        version: VERSION,
       });
       gateways.push(gateway);
       closers.add('gateway', () => gateway.close(SESSION_GRACE_MS));

@@ -1,7 +1,7 @@
 import {isUtf8} from 'node:buffer';
 import {SqlError} from '../base/sql-error.ts';
-import type {LoginDesk} from './login-desk.ts';
-import {DEFAULT_DATABASE, asksForReplication} from './startup-options.ts';
+import type {FactsHere, LoginDesk, LoginFacts, LoginQuestion} from './login-desk.ts';
+import {DEFAULT_DATABASE, asksForReplication, withoutCatalog} from './startup-options.ts';
 import type {StartupPacket} from './startup-packet.ts';
 
 /** PostgreSQL cuts longer names of users. */
@@ -10,15 +10,23 @@ const NAME_BYTES = 63;
 /** Of our own; the internal address takes it. */
 const INTERNAL_USER = 'mz_system';
 
+/** Who begins a session, and where; `here` is undefined in a database without our schemas. */
+export interface Admission {
+  readonly user: string;
+  readonly database: string;
+  readonly here: FactsHere | undefined;
+}
+
 /**
- * Throws `SqlError` for what this address does not let in; the password is the engine's to ask for. Returns the search_path that the
- * session would have by the engine's catalog; null: by its configuration; undefined: in a database without our schemas.
+ * Throws `SqlError` for what this address does not let in; the password is the engine's to ask for. `settings`: what the client sets
+ * by itself.
  */
 export async function admit(
   startup: StartupPacket,
+  settings: ReadonlyMap<string, string>,
   desk: LoginDesk,
   takesAdministrators: boolean,
-): Promise<string | null | undefined> {
+): Promise<Admission> {
   if (startup.parameters.some(([name, value]) => name === 'replication' && asksForReplication(value))) {
     throw new SqlError('0A000', 'replication connections are not supported here', {
       hint: 'Connect to the PostgreSQL server itself.',
@@ -30,14 +38,21 @@ export async function admit(
   const bytes = given('user').subarray(0, NAME_BYTES);
   const user = bytes.toString('utf8');
   if (!takesAdministrators && (!isUtf8(bytes) || user === INTERNAL_USER)) throw administrator(user);
-  const {superuser, searchPath} = await facts(desk, user, given('database').toString('utf8') || DEFAULT_DATABASE);
+  const database = given('database').toString('utf8') || DEFAULT_DATABASE;
+  const path = settings.get('search_path');
+  const {superuser, here} = await factsFor(desk, {
+    role: user,
+    database,
+    cluster: settings.get('sluice.cluster'),
+    searchPath: path === undefined ? undefined : withoutCatalog(path),
+  });
   if (!takesAdministrators && superuser) throw administrator(user);
-  return searchPath;
+  return {user, database, here};
 }
 
-async function facts(desk: LoginDesk, user: string, database: string): ReturnType<LoginDesk['facts']> {
+async function factsFor(desk: LoginDesk, question: LoginQuestion): Promise<LoginFacts> {
   try {
-    return await desk.facts(user, database);
+    return await desk.facts(question);
   } catch (cause) {
     throw unreachable(cause);
   }

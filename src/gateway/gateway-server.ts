@@ -15,12 +15,15 @@ import {EngineDoor, SOCKET_BUFFER_BYTES} from './engine-door.ts';
 import {readGreeting} from './greeting.ts';
 import type {Greeting} from './greeting.ts';
 import {LendingPace} from './lending-pace.ts';
+import type {LoginOptions} from './login.ts';
 import {LoginDesk} from './login-desk.ts';
+import {loginNotices} from './login-notices.ts';
 import {NativeRelay} from './native-relay.ts';
 import {Session} from './session.ts';
 import type {Lending} from './session.ts';
-import {translateStartup} from './startup-options.ts';
+import {givenSettings, translateStartup, withDefaultPath} from './startup-options.ts';
 import {readStartupPacket, writeStartupPacket} from './startup-packet.ts';
+import type {StartupPacket} from './startup-packet.ts';
 
 export interface GatewayOptions {
   /** Only host, port and TLS settings count; who logs in, and to which database, is the client's to say. */
@@ -44,8 +47,16 @@ export interface GatewayOptions {
   readonly relay?: 'typescript' | 'eager' | undefined;
   /** The search_path of the server's configuration. Default: PostgreSQL's own. */
   readonly searchPath?: string | undefined;
+  /** Version of Sluice, of which sessions are told when they begin. Default: they begin without notices, as PostgreSQL's. */
+  readonly version?: string | undefined;
   /** A connection of ours that is silent for so long is given up. Default `DEAD_MS`. */
   readonly deadMs?: number | undefined;
+}
+
+/** The start-up packet for the engine, and what the client is told when it has logged in. */
+interface Beginning {
+  readonly packet: Buffer;
+  readonly notices?: LoginOptions['notices'];
 }
 
 const DEFAULT_PATH = '"$user", public';
@@ -69,7 +80,10 @@ export class GatewayServer {
     this.#options = options;
     this.#door = new EngineDoor(options.engine);
     this.#control = new ControlLink({connect: options.connectControl, deadMs: options.deadMs});
-    this.#desk = new LoginDesk(this.#control);
+    this.#desk = new LoginDesk(this.#control, {
+      searchPath: this.#searchPath,
+      withObjects: options.version !== undefined,
+    });
     this.#server = net.createServer(
       {allowHalfOpen: true, noDelay: true, keepAlive: true, pauseOnConnect: true, highWaterMark: SOCKET_BUFFER_BYTES},
       client => void this.#serve(client),
@@ -159,12 +173,9 @@ export class GatewayServer {
     const opening = this.#door.open();
     // Observed below; meanwhile its failure must not count as unhandled.
     opening.catch(() => undefined);
-    let searchPath: string | undefined;
+    let beginning: Beginning = {packet: greeting.packet};
     try {
-      if (startup !== undefined) {
-        const path = await admit(startup, this.#desk, this.#options.takesAdministrators ?? false);
-        if (path !== undefined) searchPath = latin1(path ?? this.#options.searchPath ?? DEFAULT_PATH);
-      }
+      if (startup !== undefined) beginning = await this.#admit(startup);
     } catch (error) {
       opening.then(
         engine => engine.destroy(),
@@ -181,14 +192,36 @@ export class GatewayServer {
       return;
     }
     const {plan, secrets, log} = this.#options;
-    const login = {clientEncrypted, engineEncrypted: engine instanceof TLSSocket, mustProve: !trusted};
+    const login = {
+      clientEncrypted,
+      engineEncrypted: engine instanceof TLSSocket,
+      mustProve: !trusted,
+      notices: beginning.notices,
+    };
     const session = new Session(client, engine, login, plan, {control: this.#control, secrets, log}, this.#lending());
     this.#sessions.add(session);
     void session.ended.then(() => this.#sessions.delete(session));
-    session.start(
-      startup === undefined ? greeting.packet : writeStartupPacket(translateStartup(startup, searchPath)),
-      greeting.rest,
-    );
+    session.start(beginning.packet, greeting.rest);
+  }
+
+  /** Throws `SqlError` for whom this address does not let in. */
+  async #admit(startup: StartupPacket): Promise<Beginning> {
+    const translated = translateStartup(startup);
+    const given = givenSettings(translated);
+    const {user, database, here} = await admit(startup, given, this.#desk, this.#options.takesAdministrators ?? false);
+    if (here === undefined) return {packet: writeStartupPacket(translated)};
+    const {settings: roleSettings, objects} = here;
+    const path = roleSettings.get('search_path') ?? this.#searchPath;
+    const packet = writeStartupPacket(withDefaultPath(translated, latin1(path)));
+    const {version} = this.#options;
+    if (version === undefined || objects === undefined) return {packet};
+    const {refused} = translated;
+    const begins = {version, user, database, defaultPath: this.#searchPath, given, roleSettings, objects, refused};
+    return {packet, notices: processId => loginNotices(begins, processId)};
+  }
+
+  get #searchPath(): string {
+    return this.#options.searchPath ?? DEFAULT_PATH;
   }
 
   #lending(): Lending | undefined {

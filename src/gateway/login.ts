@@ -1,5 +1,6 @@
 import {SqlError} from '../base/sql-error.ts';
-import {BACKEND, authentication, readReport, writeReport} from './backend-messages.ts';
+import type {Notice} from '../statements/statement.ts';
+import {BACKEND, authentication, noticeResponse, readReport, writeReport} from './backend-messages.ts';
 import type {AnswerReader, Use} from './ledger.ts';
 import {SCRAM, SCRAM_PLUS, ScramExchange} from './scram-exchange.ts';
 
@@ -11,11 +12,14 @@ export interface LoginOptions {
   readonly engineEncrypted: boolean;
   /** Whom the engine lets in without any proof is refused: the engine may trust us, and not who stands behind us. */
   readonly mustProve: boolean;
+  /** What a client is told who has logged in, by the process id of its backend. */
+  readonly notices?: ((processId: number) => readonly Notice[]) | undefined;
 }
 
 interface LoginEnds {
   readonly toEngine: (frame: Buffer) => void;
   readonly fail: (error: unknown) => void;
+  readonly encode: (text: string) => Buffer;
 }
 
 /**
@@ -34,6 +38,7 @@ export class Login implements AnswerReader {
   #exchange: ScramExchange | undefined;
   /** The engine judges how the client has begun with SCRAM. */
   #begun = false;
+  #processId = 0;
 
   constructor(options: LoginOptions, ends: LoginEnds) {
     this.#options = options;
@@ -65,11 +70,39 @@ export class Login implements AnswerReader {
   }
 
   use(type: number): Use {
-    return type === BACKEND.authentication || (type === BACKEND.error && this.#begun) ? 'read' : 'pass';
+    switch (type) {
+      case BACKEND.authentication:
+        return 'read';
+      case BACKEND.error:
+        return this.#begun ? 'read' : 'pass';
+      case BACKEND.backendKeyData:
+      case BACKEND.readyForQuery:
+        return this.#options.notices === undefined ? 'pass' : 'read';
+      default:
+        return 'pass';
+    }
   }
 
   read(type: number, frame: Buffer): Buffer | undefined {
-    if (type === BACKEND.error) return explained(frame);
+    switch (type) {
+      case BACKEND.error:
+        return explained(frame);
+      case BACKEND.backendKeyData:
+        this.#processId = frame.readInt32BE(5);
+        return frame;
+      case BACKEND.readyForQuery:
+        return this.#withNotices(frame);
+      default:
+        return this.#readAuthentication(frame);
+    }
+  }
+
+  #withNotices(ready: Buffer): Buffer {
+    const notices = this.#options.notices?.(this.#processId) ?? [];
+    return Buffer.concat([...notices.map(notice => noticeResponse(notice, this.#ends.encode)), ready]);
+  }
+
+  #readAuthentication(frame: Buffer): Buffer | undefined {
     const data = () => frame.toString('latin1', 9);
     switch (frame.readUInt32BE(5)) {
       case AUTHENTICATION.ok:

@@ -8,6 +8,7 @@ import {withoutInternals} from './backend-calls.ts';
 import type {ControlLink} from './control-link.ts';
 import {BackendGone} from './exchange.ts';
 import type {Exchange} from './exchange.ts';
+import {readably} from './text-encoding.ts';
 import {runWhileWaiting} from './waiting-lock.ts';
 
 export type RunPlan = Extract<Plan, {kind: 'run'}>;
@@ -73,7 +74,7 @@ export async function failure(
   await calls.fail(reported);
   return errorResponse(reported, {
     position: reported.position === undefined ? undefined : positionOf(reported.position),
-    encode: text => exchange.encoding.encode(text) ?? Buffer.from(text.replace(/[^\x20-\x7e\n]/g, '?')),
+    encode: text => readably(exchange.encoding, text),
   });
 }
 
@@ -88,7 +89,7 @@ function contextOf(
     outside: work => runWhileWaiting(calls, services.control, work),
     notice: notice => {
       if (!reaches(notice.severity, clientMinMessages)) return;
-      exchange.toClient.send(noticeResponse(notice, text => exchange.encoding.encode(text) ?? Buffer.from(text)));
+      exchange.toClient.send(noticeResponse(notice, text => readably(exchange.encoding, text)));
     },
     secrets: services.secrets,
     log: services.log,

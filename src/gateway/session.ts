@@ -17,7 +17,7 @@ import type {Loan, NativeRelay, Recalled} from './native-relay.ts';
 import {Outlet} from './outlet.ts';
 import type {GatewayServices} from './plan-run.ts';
 import {withoutCatalog} from './startup-options.ts';
-import {textEncoding} from './text-encoding.ts';
+import {readably, textEncoding} from './text-encoding.ts';
 
 const IDLE = 0x49; // I
 
@@ -92,6 +92,7 @@ export class Session implements Exchange {
         this.#flushToBackend();
       },
       fail: error => this.#fail(error),
+      encode: text => readably(this.encoding, text),
     });
     this.#fromClient = new ClientMessages(this, this.#interception, this.#login, {
       onFailure: error => this.#fail(error),

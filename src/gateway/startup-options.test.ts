@@ -1,5 +1,11 @@
 import {describe, expect, test} from 'vitest';
-import {asksForReplication, translateStartup, withoutCatalog} from './startup-options.ts';
+import {
+  asksForReplication,
+  givenSettings,
+  translateStartup,
+  withDefaultPath,
+  withoutCatalog,
+} from './startup-options.ts';
 
 const PROTOCOL = 0x30000;
 
@@ -13,6 +19,9 @@ test.each([
   ['-c CLUSTER=x', '-c sluice.cluster=x'],
   ['--welcome-message=off', '-c sluice.welcome_message=off'],
   ['--transaction_isolation=strict\\ serializable', '-c sluice.transaction_isolation=strict\\ serializable'],
+  ['--welcome_message=FALSE', '-c sluice.welcome_message=off'],
+  ['-c schema=My\\ "one"', '-c search_path="My\\ ""one""",\\ mz_catalog'],
+  ['--database=d -c a=b', '-c a=b'],
   ['--transaction_isolation=serializable', '-c default_transaction_isolation=serializable'],
   ['--cluster=x -csearch_path=a,b', '-c sluice.cluster=x -c search_path=a,b,\\ mz_catalog'],
   ['-c search_path=mz_catalog', '-c search_path=mz_catalog'],
@@ -74,8 +83,8 @@ test.each([
 
 test('the path that a session would have comes first, so that whatever the client says wins', () => {
   const translated = (...parameters: [string, string][]) =>
-    translateStartup(
-      {protocol: PROTOCOL, parameters: [['database', 'd'], ...parameters]},
+    withDefaultPath(
+      translateStartup({protocol: PROTOCOL, parameters: [['database', 'd'], ...parameters]}),
       '"$user", Ab',
     ).parameters.slice(1);
   const option = '-c search_path="$user",\\ Ab,\\ mz_catalog';
@@ -85,4 +94,52 @@ test('the path that a session would have comes first, so that whatever the clien
     ['search_path', 'x, mz_catalog'],
     ['options', option],
   ]);
+  // PostgreSQL reads the last one.
+  expect(translated(['options', '-c a=b'], ['options', '-c c=d'])[1]).toEqual(['options', `${option} -c c=d`]);
+});
+
+describe('values that a setting of ours does not take are left out, and said', () => {
+  test.each([
+    ['--welcome_message=maybe', 'welcome_message', '22023', 'parameter "welcome_message" requires a "boolean" value'],
+    ['-c enable-session-rbac-checks=off', 'enable_session_rbac_checks', '22023', /can only be set to "on"/],
+    ['-cmax_query_result_size=1GB', 'max_query_result_size', '22023', /requires a "integer" value/],
+    ['-c transaction_isolation=strictest', 'transaction_isolation', '22023', /invalid value/],
+    ['--database=other', 'database', '0A000', 'a session cannot change its database'],
+  ])('%s', (option, name, code, message) => {
+    const startup = translateStartup({
+      protocol: PROTOCOL,
+      parameters: [
+        ['options', `${option} -c a=b`],
+        ['database', 'd'],
+      ],
+    });
+    expect(startup.parameters[0]).toEqual(['options', '-c a=b']);
+    expect(startup.refused).toMatchObject([{name, error: {code, message: expect.stringMatching(message) as string}}]);
+  });
+  test('as parameters of their own too', () => {
+    const startup = translateStartup({
+      protocol: PROTOCOL,
+      parameters: [
+        ['welcome_message', '?'],
+        ['database', 'd'],
+      ],
+    });
+    expect(startup.parameters).toEqual([['database', 'd']]);
+    expect(startup.refused).toHaveLength(1);
+  });
+});
+
+test('what the client sets: the last value, and parameters of their own rather than options', () => {
+  const given = (...parameters: [string, string][]) =>
+    Object.fromEntries(
+      givenSettings(translateStartup({protocol: PROTOCOL, parameters: [['database', 'd'], ...parameters]})),
+    );
+  expect(given(['options', '-c cluster=a --Cluster=b -c Client-Min-Messages=error -e -c x'])).toEqual({
+    database: 'd',
+    'sluice.cluster': 'b',
+    client_min_messages: 'error',
+  });
+  expect(given(['cluster', 'own'], ['options', '--cluster=a'])).toMatchObject({'sluice.cluster': 'own'});
+  const umlaut = Buffer.from('ä').toString('latin1');
+  expect(given(['search_path', umlaut])).toMatchObject({search_path: 'ä, mz_catalog'});
 });

@@ -86,3 +86,7 @@ const ENCODINGS: ReadonlyMap<string, TextEncoding> = new Map([
 
 /** By the value that the server reports. */
 export const textEncoding = (clientEncoding: string): TextEncoding => ENCODINGS.get(clientEncoding) ?? HIGH_BYTES;
+
+/** For people: where the encoding lacks a character there is a question mark. */
+export const readably = (encoding: TextEncoding, text: string): Buffer =>
+  encoding.encode(text) ?? Buffer.from(text.replace(/[^\x20-\x7e\n]/g, '?'));

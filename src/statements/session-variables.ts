@@ -1,7 +1,7 @@
 import {SqlError} from '../base/sql-error.ts';
 import type {ResetVariable, SetVariable, ShowVariable} from '../sql/ast.ts';
 import {quoteName, quoteText} from '../sql/quote.ts';
-import {isSessionVariable, SESSION_VARIABLES, type SessionVariable} from '../sql/variables.ts';
+import {ISOLATION_OF_OTHERS, isSessionVariable, normalValue, SESSION_VARIABLES} from '../sql/variables.ts';
 import {refuse} from './ask.ts';
 import type {Plan, StatementContext} from './statement.ts';
 
@@ -40,7 +40,7 @@ export function planSetVariable({scope, variable, values}: SetVariable): Plan | 
   if (values === undefined) return {kind: 'rewrite', sql: `${set} sluice.${variable} TO DEFAULT`};
   let sql: string;
   try {
-    sql = `${set} sluice.${variable} TO ${quoteText(normalValue(variable, SESSION_VARIABLES[variable], values))}`;
+    sql = `${set} sluice.${variable} TO ${quoteText(normalValue(variable, values))}`;
   } catch (error) {
     if (error instanceof SqlError) return refuse('SET', error);
     throw error;
@@ -62,8 +62,6 @@ function planSetPath(set: string, variable: string, values: readonly string[] | 
   const path = values.includes(CATALOG_SCHEMA) ? values : [...values, CATALOG_SCHEMA];
   return {kind: 'rewrite', sql: `${set} search_path TO ${path.map(quoteText).join(', ')}`};
 }
-
-const ISOLATION_OF_OTHERS = ['strict serializable', 'strong session serializable', 'strict linearizable'];
 
 /** What PostgreSQL does not know is kept and changes nothing: the level stays PostgreSQL's own. */
 function planSetIsolation(set: string, values: readonly string[] | undefined): Plan | undefined {
@@ -108,24 +106,4 @@ function planSetCluster(sql: string, name: string): Plan {
 export async function activeCluster(context: StatementContext): Promise<string | undefined> {
   const {rows} = await context.query(`SELECT name FROM mz_catalog.mz_clusters WHERE name = ${shown('cluster')}`);
   return rows[0]?.[0] ?? undefined;
-}
-
-const TRUE = ['on', 'true', 't', 'yes', 'y', '1'];
-const FALSE = ['off', 'false', 'f', 'no', 'n', '0'];
-
-/** As SHOW will give it back. Throws 22023. */
-function normalValue(name: string, {type, fixed, default: only}: SessionVariable, values: readonly string[]): string {
-  const [value] = values;
-  if (values.length > 1) throw new SqlError('22023', `SET ${name} takes only one argument`);
-  if (type === 'text') return value;
-  if (type === 'integer') {
-    if (/^\d{1,18}$/.test(value)) return value;
-    throw new SqlError('22023', `parameter "${name}" requires a "integer" value`);
-  }
-  const lower = value.toLowerCase();
-  const normal = TRUE.includes(lower) ? 'on' : FALSE.includes(lower) ? 'off' : undefined;
-  if (normal === undefined) throw new SqlError('22023', `parameter "${name}" requires a "boolean" value`);
-  if (fixed === true && normal !== only)
-    throw new SqlError('22023', `parameter "${name}" can only be set to "${only}"`);
-  return normal;
 }

@@ -334,7 +334,7 @@ describe('psql', () => {
     const file = join(world.directory, 'script.sql');
     await writeFile(file, script);
     const options = ['-X', '-q', '-A', '-t', '-v', 'VERBOSITY=verbose', '-f', file];
-    const env = {...world.environment, ...settings};
+    const env = {...world.environment, PGOPTIONS: '--welcome_message=off', ...settings};
     const {stdout, stderr} = await run('psql', options, {env, cwd: world.directory});
     return `${stdout}${stderr}`.replaceAll(`psql:${file}:`, '');
   };
@@ -355,6 +355,12 @@ describe('psql', () => {
     const secure = {PGSSLMODE: 'verify-full', PGSSLROOTCERT: TLS_ROOT};
     expect(await psql('\\conninfo', secure)).toContain('SSL connection (protocol: TLSv1.');
     await expect(psql('SELECT 1', {...secure, PGHOST: '127.0.0.1'})).rejects.toThrow('does not match host name');
+  });
+
+  test('shows how the session begins', async () => {
+    const output = await psql('SELECT 1', {PGOPTIONS: '--cluster=of_nobody'});
+    expect(output).toMatch(/NOTICE: {2}00000: connected to Sluice v\d.*\n {2}Environment: /);
+    expect(output).toContain('NOTICE:  MZ005: default cluster "of_nobody" does not exist\n');
   });
 
   test('has our statements in a transaction', async () => {

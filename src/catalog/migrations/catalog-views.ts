@@ -156,6 +156,12 @@ CREATE FUNCTION mz_catalog.mz_version_num() RETURNS integer LANGUAGE sql IMMUTAB
 CREATE FUNCTION mz_catalog.mz_uptime() RETURNS interval LANGUAGE sql VOLATILE RETURN clock_timestamp() - pg_postmaster_start_time();
 CREATE FUNCTION mz_catalog.mz_is_superuser() RETURNS boolean LANGUAGE sql STABLE
 RETURN (SELECT rolsuper FROM pg_roles WHERE rolname = current_user);
+-- Functions in SQL take no record.
+CREATE FUNCTION mz_catalog.mz_row_size("row" record) RETURNS integer LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN pg_column_size("row");
+END
+$$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mz_sluice FROM PUBLIC;
 -- The views call these as whoever reads them.
