@@ -169,3 +169,15 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     expect({number, up, superuser}).toEqual({number: 2600100, up: true, superuser: false});
   });
 });
+
+  test('the size of a row', async () => {
+    // The third is compressed.
+    const rows = `(VALUES (1, 'a'), (2, NULL), (3, repeat('x', 10000))) AS t (id, name)`;
+    const sizes = await read(`SELECT mz_row_size(t) AS size, pg_column_size(t) AS expected FROM ${rows} ORDER BY id`);
+    expect(sizes).toHaveLength(3);
+    for (const {size, expected} of sizes as {size: number; expected: number}[]) expect(size).toBe(expected);
+    expect(await read(`SELECT mz_row_size(ROW(1::bigint)) AS one, mz_row_size(NULL::mz_clusters) AS none`)).toEqual([
+      {one: 32, none: null},
+    ]);
+    await expect(read('SELECT mz_row_size(1)')).rejects.toMatchObject({code: '42883'});
+  });
