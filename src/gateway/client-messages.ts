@@ -145,8 +145,7 @@ export class ClientMessages {
       if (this.#login.takesPassword) return this.#takePassword(size);
       this.#login.passwordSent();
     }
-    // A Flush of the wrong length fails as a message of the extended protocol does: nothing is answered then until Sync.
-    if (type === FRONTEND.flush && size !== FLUSH.length) this.#exchange.ledger.sent('describe');
+    if (type === FRONTEND.flush && size !== FLUSH.length) this.#exchange.ledger.sent('overlongFlush');
     if (request === undefined) return this.#pass();
     if (this.#exchange.ledger.doubtful && !DURING_COPY.has(type)) return this.#settleFirst(type);
     const source = this.#source;

@@ -1,11 +1,22 @@
 import {BACKEND, readReport} from './backend-messages.ts';
 import type {Exchange} from './exchange.ts';
-import {FLUSH, FRONTEND, SYNC, closeStatement, describePortal, parse, query} from './frontend-messages.ts';
+import {
+  FLUSH,
+  FRONTEND,
+  SYNC,
+  bind,
+  call,
+  closeStatement,
+  describePortal,
+  execute,
+  parse,
+  query,
+} from './frontend-messages.ts';
 import type {AnswerReader, Settled} from './ledger.ts';
 
 /**
- * What is done where a COPY FROM STDIN may still take data, or has failed with Syncs amid its data, and something else comes: nothing
- * that the server sends says then how many of the Syncs it has ignored, and so which of the answers that follow is whose.
+ * What is done where a COPY FROM STDIN may still take data, or has failed with Syncs or overlong Flushes amid its data, and something
+ * else comes: nothing that the server sends says then how many of those it has ignored, and so which of the answers that follow is whose.
  */
 
 /** The client has sent a message of this `type`, which is no part of a COPY; it waits. Throws `BackendGone`. */
@@ -51,7 +62,7 @@ export async function syncAndCount(
 ): Promise<boolean> {
   const {ledger, toBackend, copyBrokenBy} = exchange;
   const counter = new ReadyCounter(ours, copyBrokenBy, through);
-  const discarded = ledger.count(counter);
+  counter.discards = ledger.count(counter);
   if (copyBrokenBy !== undefined) toBackend.send(REST.get(copyBrokenBy) ?? NO_BODY);
   exchange.copyBrokenBy = undefined;
   toBackend.send(SYNC);
@@ -59,24 +70,36 @@ export async function syncAndCount(
   toBackend.send(FLUSH);
   exchange.flush();
   await exchange.whileConnected(ledger.settled());
-  return discarded && counter.ready === 1;
+  return counter.discardedUntilLast;
 }
 
-/** Behind the type byte. Without a body a message is an error, which the client does not see; these do nothing. */
+/**
+ * Behind the type byte. The first two do nothing. The others fail, which the client does not see, by what they name and not by how they are
+ * made, as an overlong Flush does. Of a Close only the latter is an error.
+ */
 const REST: ReadonlyMap<number, Buffer> = new Map([
   [FRONTEND.query, query('').subarray(1)],
   [FRONTEND.parse, parse('sluice', '').subarray(1)],
+  [FRONTEND.bind, bind('sluice', 'sluice', []).subarray(1)],
+  [FRONTEND.describe, describePortal('sluice').subarray(1)],
+  [FRONTEND.execute, execute('sluice').subarray(1)],
+  [FRONTEND.call, call(0).subarray(1)],
 ]);
 const NO_BODY = Buffer.from([0, 0, 0, 4]);
+
+const PROTOCOL_VIOLATION = '08P01';
 
 /** An error that ends the connection is the client's concern. */
 const unlessError = (frame: Buffer): Buffer | undefined => (readReport(frame).get('V') === 'ERROR' ? undefined : frame);
 
 /** The last ReadyForQuery in front of CloseComplete is the answer to our Sync, so each is held until the next message. */
 class ReadyCounter implements AnswerReader {
-  ready = 0;
+  /** The server throws away what it gets until Sync. */
+  discards = false;
+  /** It did so when it got the last Sync. */
+  discardedUntilLast = false;
   readonly #ours: 'pass' | 'drop';
-  readonly #broken: 'query' | 'other';
+  readonly #brokenBy: number | undefined;
   readonly #through: AnswerReader | undefined;
   #held: Buffer | undefined;
   /** The next one belongs to the message that has broken the COPY. */
@@ -84,7 +107,7 @@ class ReadyCounter implements AnswerReader {
 
   constructor(ours: 'pass' | 'drop', brokenBy: number | undefined, through: AnswerReader | undefined) {
     this.#ours = ours;
-    this.#broken = brokenBy === FRONTEND.query || brokenBy === FRONTEND.call ? 'query' : 'other';
+    this.#brokenBy = brokenBy;
     this.#through = through;
   }
 
@@ -99,7 +122,8 @@ class ReadyCounter implements AnswerReader {
           this.#theirs = false;
           return undefined;
         }
-        this.ready++;
+        this.discardedUntilLast = this.discards;
+        this.discards = false;
         return this.#release(this.#seen(type, frame));
       }
       case BACKEND.closeComplete: {
@@ -112,13 +136,22 @@ class ReadyCounter implements AnswerReader {
       case BACKEND.notice:
         return frame;
       default: {
+        if (type === BACKEND.error && this.#isOverlongFlush(frame)) {
+          this.discards = true;
+          return this.#release(frame);
+        }
         // The answer to what has broken the COPY; ours is still to come.
-        this.#theirs = this.#broken === 'query';
+        this.#theirs = this.#brokenBy === FRONTEND.query || this.#brokenBy === FRONTEND.call;
         const earlier = this.#release();
         const error = type === BACKEND.error ? unlessError(frame) : undefined;
         return error === undefined ? earlier : Buffer.concat([earlier ?? NONE, error]);
       }
     }
+  }
+
+  #isOverlongFlush(error: Buffer): boolean {
+    if (this.#brokenBy === undefined) return true;
+    return this.#brokenBy !== FRONTEND.close && readReport(error).get('C') === PROTOCOL_VIOLATION;
   }
 
   #seen(type: number, frame: Buffer): Buffer {

@@ -96,6 +96,9 @@ export const closePortal = (name: string): Buffer =>
 export const execute = (portal: string): Buffer =>
   message(FRONTEND.execute, Buffer.concat([cstring(portal), int32(0)]));
 
+/** Of a function without arguments. */
+export const call = (oid: number): Buffer => message(FRONTEND.call, Buffer.concat([int32(oid), Buffer.alloc(6)]));
+
 export const SYNC = Buffer.from([FRONTEND.sync, 0, 0, 0, 4]);
 export const FLUSH = Buffer.from([FRONTEND.flush, 0, 0, 0, 4]);
 

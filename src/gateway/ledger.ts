@@ -1,7 +1,11 @@
 import {BACKEND} from './backend-messages.ts';
 
-/** What a message of the client makes the server answer with; `copyData` and `copyDone` stand for what is sent during COPY FROM STDIN. */
-export type Request = 'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'copyData' | 'copyDone';
+/**
+ * What a message of the client makes the server answer with; `copyData` and `copyDone` stand for what is sent during COPY FROM STDIN.
+ * `overlongFlush`: one with a body, which fails as a message of the extended protocol does.
+ */
+export type Request =
+  'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'overlongFlush' | 'sync' | 'copyData' | 'copyDone';
 
 /** What becomes of one message of an answer. */
 export type Use = 'pass' | 'drop' | 'read';
@@ -32,6 +36,7 @@ const PLAIN: Record<Request, Expected> = {
   describe: {request: 'describe'},
   execute: {request: 'execute'},
   close: {request: 'close'},
+  overlongFlush: {request: 'overlongFlush'},
   sync: {request: 'sync'},
   copyData: {request: 'copyData'},
   copyDone: {request: 'copyDone'},
@@ -39,25 +44,25 @@ const PLAIN: Record<Request, Expected> = {
 
 /**
  * `settled`: every answer has come. `failed`: the same, and the server discards what it gets until Sync. `unsure`: a COPY has failed,
- * and how many of the Syncs amid its data are answered is not known.
+ * and how many of the Syncs and overlong Flushes amid its data are answered is not known.
  */
 export type Settled = 'settled' | 'failed' | 'unsure';
 
 /**
  * Which answers are outstanding. Requests are noted in the order in which they go to the server, and the server answers in that
  * order; after an error in the extended protocol it answers nothing until Sync; during COPY FROM STDIN it ignores Sync and
- * Flush. No I/O here. (PostgreSQL 18 sections 54.2.3 and 54.2.5.)
+ * Flush, whatever they hold. No I/O here. (PostgreSQL 18 sections 54.2.3 and 54.2.5.)
  *
  * A Sync amid COPY data is ignored if the server took it for a part of the COPY, and then it has read what follows as well
- * (CopyGetData in copyfromparse.c). It is answered if the COPY had failed before. The order of messages does not say which, so
- * there must be no further request until it is known: see `doubtful` and copy-outcome.ts.
+ * (CopyGetData in copyfromparse.c). It is answered if the COPY had failed before, and so is an overlong Flush, with an error. The
+ * order of messages does not say which, so there must be no further request until it is known: see `doubtful` and copy-outcome.ts.
  */
 export class Ledger {
   #queue: Expected[] = [];
   #head = 0;
   #skipping = false;
   #copying = false;
-  /** A Sync with COPY data, or its end, behind it is outstanding. */
+  /** A Sync or overlong Flush with COPY data, or its end, behind it is outstanding. */
   #doubtful = false;
   /** The COPY has failed. What the server does if it has ignored all Syncs so far. */
   #unsure: 'answers' | 'discards' | undefined;
@@ -97,7 +102,7 @@ export class Ledger {
     if (isCopyMessage(request)) {
       if (this.next === undefined) return;
       const last = this.#queue.at(-1)?.request;
-      if (last === 'sync') this.#doubtful = true;
+      if (last !== undefined && isIgnoredAmidCopy(last)) this.#doubtful = true;
       if (request === 'copyData' && last === 'copyData') return;
     }
     this.#queue.push(reader === undefined ? PLAIN[request] : {request, reader});
@@ -231,7 +236,12 @@ export class Ledger {
   #fail(): void {
     const {next} = this;
     if (next === undefined) return;
-    const inDoubt = this.#copying && this.#syncAmidData();
+    if (this.#unsure !== undefined) {
+      // An overlong Flush that came behind the failure, whichever it was.
+      this.#unsure = 'discards';
+      return;
+    }
+    const inDoubt = this.#copying && this.#doubtAmidData();
     this.#copying = false;
     if (next.request === 'query' || next.request === 'sync') {
       if (inDoubt) this.#unsure = 'answers';
@@ -263,16 +273,19 @@ export class Ledger {
 
   /** What else stands behind the COPY would end it, so an answer to that will come. */
   #onlyCopyData(): boolean {
-    return this.#queue.every(({request}, at) => at <= this.#head || request === 'copyData' || request === 'sync');
+    return this.#queue.every(
+      ({request}, at) => at <= this.#head || request === 'copyData' || isIgnoredAmidCopy(request),
+    );
   }
 
-  #syncAmidData(): boolean {
-    let sync = false;
+  /** Whether COPY data, or its end, stands behind what is ignored as a part of the COPY and answered otherwise. */
+  #doubtAmidData(): boolean {
+    let ignored = false;
     for (let at = this.#head + 1; at < this.#queue.length; at++) {
       const {request} = this.#queue[at];
-      if (request === 'sync') sync = true;
+      if (isIgnoredAmidCopy(request)) ignored = true;
       else if (!isCopyMessage(request)) return false;
-      else if (sync) return true;
+      else if (ignored) return true;
       else if (request === 'copyDone') return false;
     }
     return false;
@@ -280,3 +293,4 @@ export class Ledger {
 }
 
 const isCopyMessage = (request: Request): boolean => request === 'copyData' || request === 'copyDone';
+const isIgnoredAmidCopy = (request: Request): boolean => request === 'sync' || request === 'overlongFlush';

@@ -1,4 +1,6 @@
 import {afterAll, beforeAll, describe, expect, test} from 'vitest';
+import {frameOf} from '../../src/gateway/backend-messages.ts';
+import {FRONTEND} from '../../src/gateway/frontend-messages.ts';
 import {GatewayWorld} from './gateway-world.ts';
 import {CP, F, H, P, Q, S, c, d, f, run} from './messages.ts';
 import {RawClient} from './raw-client.ts';
@@ -31,9 +33,12 @@ const FAILS_UNREAD = /view|trigger/;
 
 const ROW = d('7\ta\n');
 const WRONG = d('x\n');
-/** By their letters: data that is right (r) and wrong (w), its end and failure, Sync and Flush. */
-const LETTERS: Record<string, Buffer> = {r: ROW, w: WRONG, c, f, S, H};
+const OVERLONG_FLUSH = frameOf(FRONTEND.flush, Buffer.from('more'));
+/** By their letters: data that is right (r) and wrong (w), its end and failure, Sync, Flush, and a Flush with a body (L). */
+const LETTERS: Record<string, Buffer> = {r: ROW, w: WRONG, c, f, S, H, L: OVERLONG_FLUSH};
 const DATA = ['wS', 'wSw', 'SwS', 'SSwc', 'rSwSc', 'SrSwSSrSc', 'rSHwHSf', 'SrScS', 'rScSwSc', 'rcSwSf', 'S'];
+/** In a string with a statement of ours one that comes behind the failure is thrown away, where PostgreSQL answers with an error. */
+const WITH_OVERLONG_FLUSH = ['rLrc', 'rL', 'wL', 'rLw', 'rLwL', 'wLw', 'wLSr', 'LrSLwSLr', 'wSLwSL', 'rLfL', 'rcLSw'];
 
 const FOLLOWERS: Record<string, (our: Statements) => readonly Buffer[]> = {
   theirs: () => [Q('SELECT 1')],
@@ -108,7 +113,7 @@ class Clients implements AsyncDisposable {
   }
 }
 
-describe.each([18, 15] as const)('Syncs amid COPY data, PostgreSQL %i', version => {
+describe.each([18, 15] as const)('Syncs and Flushes amid COPY data, PostgreSQL %i', version => {
   let world: GatewayWorld;
   beforeAll(async () => (world = await GatewayWorld.open(version, SETUP + TARGETS, {relay: 'eager'})), 120_000);
   afterAll(async () => await world[Symbol.asyncDispose](), 60_000);
@@ -117,7 +122,7 @@ describe.each([18, 15] as const)('Syncs amid COPY data, PostgreSQL %i', version 
     'COPY %s, then %s',
     async (start, follower) => {
       await using clients = new Clients(world);
-      for (const data of DATA) {
+      for (const data of start.includes('ours') ? DATA : [...DATA, ...WITH_OVERLONG_FLUSH]) {
         for (const pace of ['at once', 'in steps'] as const) {
           const direct = await converse(await clients.direct(), THEIRS, start, data, follower, pace);
           const through = await converse(await clients.through(), OURS, start, data, follower, pace);
