@@ -392,6 +392,30 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     expect(await sqlstate(stranger.query('SELECT s.trap()'))).toBe('42501');
   });
 
+  test.each(['ANALYZE his.bait', 'REINDEX TABLE his.bait', 'REFRESH MATERIALIZED VIEW his.bait_view'])(
+    'what a table’s owner has %s run acts for nobody else',
+    async command => {
+      const victim = (await newSecret(owner, 's', 'victim')) as string;
+      await stranger.query(`
+        CREATE TABLE his.bait (id integer);
+        INSERT INTO his.bait VALUES (1);
+        CREATE FUNCTION his.evil(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
+        BEGIN
+          PERFORM mz_internal.drop_item('secret', '{s,victim}', '{}', false, true);
+          RETURN 1;
+        EXCEPTION WHEN OTHERS THEN
+          RETURN 0;
+        END $$;
+        CREATE INDEX ON his.bait (his.evil(id));
+        CREATE MATERIALIZED VIEW his.bait_view AS SELECT his.evil(id) FROM his.bait`);
+      // As autovacuum would.
+      await world.admin.query(command);
+      expect(await world.rows('SELECT id FROM mz_catalog.mz_secrets WHERE id = $1', [victim])).toHaveLength(1);
+      await stranger.query('DROP TABLE his.bait CASCADE; DROP FUNCTION his.evil');
+      await run(owner, dropItem('secret', ['s', 'victim'], RESTRICT));
+    },
+  );
+
   test('default privileges of Sluice’s role give nothing away', async () => {
     await world.admin.query('ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC');
     try {

@@ -56,7 +56,7 @@ $$;
 CREATE FUNCTION mz_internal.rename_object(kind text, name text[], path text[], if_exists boolean, new_name text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
   found record := mz_sluice.find_object(acting, kind, name, path, if_exists);
   taken text;
 BEGIN
@@ -100,7 +100,7 @@ $$;
 CREATE FUNCTION mz_internal.set_owner(kind text, name text[], path text[], if_exists boolean, new_owner text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
   found record := mz_sluice.find_object(acting, kind, name, path, if_exists);
   role oid;
   old_owner oid;
@@ -132,7 +132,7 @@ $$;
 CREATE FUNCTION mz_internal.comment_on(kind text, name text[], path text[], comment text) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
   found record := mz_sluice.find_object(acting, kind, name, path, false);
 BEGIN
   PERFORM mz_sluice.require_owner(acting, found.anchor, kind, found.object_name);
@@ -144,7 +144,7 @@ $$;
 CREATE FUNCTION mz_internal.alter_connection(connection_id text, definition jsonb, create_sql jsonb) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
   item mz_sluice.item;
   frozen text;
 BEGIN
@@ -188,7 +188,7 @@ $$;
 CREATE FUNCTION mz_internal.alter_sink(sink_id text, relation oid) RETURNS boolean LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
   item mz_sluice.item;
   shown record;
   withdrawn oid[];

@@ -101,7 +101,7 @@ $$;
 CREATE FUNCTION mz_internal.create_cluster(name text, size text, replication_factor integer) RETURNS text LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
   new_id text;
 BEGIN
   PERFORM mz_sluice.require_create_cluster(acting);
@@ -130,7 +130,7 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   cluster mz_sluice.cluster := mz_sluice.find_cluster(name);
 BEGIN
-  PERFORM mz_sluice.require_owner(mz_sluice.acting_role(), cluster.anchor, 'cluster', cluster.name);
+  PERFORM mz_sluice.require_owner(mz_sluice.changing_role(), cluster.anchor, 'cluster', cluster.name);
   PERFORM mz_sluice.check_cluster_options(size, replication_factor);
   SELECT c.* INTO cluster FROM mz_sluice.cluster c WHERE c.id = cluster.id FOR UPDATE;
   IF NOT coalesce(managed, cluster.managed) AND (size IS NOT NULL OR replication_factor IS NOT NULL) THEN
@@ -159,7 +159,7 @@ BEGIN
     RAISE NOTICE 'cluster "%" does not exist, skipping', name;
     RETURN false;
   END IF;
-  PERFORM mz_sluice.require_owner(mz_sluice.acting_role(), cluster.anchor, 'cluster', cluster.name);
+  PERFORM mz_sluice.require_owner(mz_sluice.changing_role(), cluster.anchor, 'cluster', cluster.name);
   PERFORM mz_sluice.drop_anchor(cluster.anchor, 'cluster', cluster.name, cascade);
   RETURN true;
 END

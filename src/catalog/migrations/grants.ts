@@ -99,7 +99,7 @@ CREATE FUNCTION mz_internal.grant_on(kind text, name text[], path text[], privil
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM mz_sluice.check_grantable(kind), mz_sluice.privileges_of_view(kind, privileges);
-  PERFORM mz_sluice.change_privileges(kind, mz_sluice.find_object(mz_sluice.acting_role(), kind, name, path, false), privileges, grantees, revoke);
+  PERFORM mz_sluice.change_privileges(kind, mz_sluice.find_object(mz_sluice.changing_role(), kind, name, path, false), privileges, grantees, revoke);
 END
 $$;
 
@@ -107,7 +107,7 @@ $$;
 CREATE FUNCTION mz_internal.grant_on_all(kind text, schemas text[], privileges text[], grantees text[], revoke boolean)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
   wheres oid[];
   object record;
 BEGIN
@@ -143,7 +143,7 @@ DECLARE
   view_privileges text := mz_sluice.privileges_of_view('system', privileges);
   grantee text;
 BEGIN
-  PERFORM mz_sluice.require_database_owner(mz_sluice.acting_role(), 'change system privileges');
+  PERFORM mz_sluice.require_database_owner(mz_sluice.changing_role(), 'change system privileges');
   FOREACH grantee IN ARRAY grantees LOOP
     PERFORM mz_sluice.change_acl('mz_sluice."system privileges"'::regclass, view_privileges, mz_sluice.grantee_named(grantee), revoke);
     PERFORM mz_sluice.record_event(CASE WHEN revoke THEN 'revoke' ELSE 'grant' END, 'system',
@@ -194,7 +194,7 @@ $$;
 CREATE FUNCTION mz_internal.alter_default_privileges(kind text, roles text[], schemas text[], privileges text[], grantees text[], revoke boolean)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
   view_privileges text;
   role oid;
   role_name text;

@@ -108,7 +108,7 @@ $$;
 
 CREATE FUNCTION mz_internal.create_secret(name text[], path text[], if_not_exists boolean) RETURNS text LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
-  SELECT mz_sluice.create_item(mz_sluice.acting_role(), 'secret', name, path, if_not_exists, '{}', '{}', '[]')
+  SELECT mz_sluice.create_item(mz_sluice.changing_role(), 'secret', name, path, if_not_exists, '{}', '{}', '[]')
 $$;
 
 CREATE FUNCTION mz_internal.seal_secret(secret_id text, sealed bytea) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
@@ -120,7 +120,7 @@ BEGIN
   IF item.id IS NULL THEN
     RAISE 'secret with id "%" does not exist', secret_id USING ERRCODE = '42704';
   END IF;
-  PERFORM mz_sluice.require_owner(mz_sluice.acting_role(), item.anchor, 'secret', item.name);
+  PERFORM mz_sluice.require_owner(mz_sluice.changing_role(), item.anchor, 'secret', item.name);
   INSERT INTO mz_sluice.secret_value AS v VALUES (secret_id, seal_secret.sealed)
   ON CONFLICT (secret) DO UPDATE SET sealed = excluded.sealed;
   PERFORM pg_notify('mz_sluice_catalog', secret_id);
@@ -141,7 +141,7 @@ $$;
 CREATE FUNCTION mz_internal.create_connection(name text[], path text[], if_not_exists boolean, definition jsonb, create_sql jsonb)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
 BEGIN
   IF jsonb_typeof(definition -> 'type') IS DISTINCT FROM 'string' THEN
     RAISE 'connection has no type' USING ERRCODE = '22023';
@@ -155,7 +155,7 @@ CREATE FUNCTION mz_internal.create_sink(name text[], path text[], if_not_exists 
   connection_id text, key_columns text[], definition jsonb, create_sql jsonb)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
   cluster mz_sluice.cluster := mz_sluice.cluster_for_new(acting, cluster_id);
   connection mz_sluice.item := mz_sluice.usable_item(acting, 'connection', connection_id);
   columns jsonb;
@@ -208,7 +208,7 @@ $$;
 CREATE FUNCTION mz_internal.drop_item(kind text, name text[], path text[], if_exists boolean, cascade boolean) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
   item mz_sluice.item := mz_sluice.find_item(acting, kind, name, path, if_exists);
 BEGIN
   IF item.id IS NULL THEN

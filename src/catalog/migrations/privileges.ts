@@ -17,6 +17,18 @@ CREATE FUNCTION mz_sluice.acting_role() RETURNS oid LANGUAGE sql STABLE SET sear
   WHERE rolname = CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END
 $$;
 
+-- The same for a command that changes something. An index expression at ANALYZE, or the query of a materialized view at REFRESH, is code
+-- of the owner of the table, whoever the session is: autovacuum's is a superuser. PostgreSQL refuses UNLISTEN in there; elsewhere it does nothing.
+CREATE FUNCTION mz_sluice.changing_role() RETURNS oid LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UNLISTEN "mz_sluice: nothing";
+  RETURN mz_sluice.acting_role();
+EXCEPTION WHEN insufficient_privilege THEN
+  RAISE 'objects of Sluice cannot be changed within a security-restricted operation' USING ERRCODE = '42501',
+    DETAIL = 'Index expressions and the queries of materialized views, for example, are run in such operations.';
+END
+$$;
+
 CREATE FUNCTION mz_sluice.is_system_schema(schema_name name) RETURNS boolean LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
   SELECT starts_with(schema_name::text, 'pg_') OR schema_name IN ('information_schema', 'mz_catalog', 'mz_internal', 'mz_sluice')

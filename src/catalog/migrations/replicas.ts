@@ -49,7 +49,7 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   cluster mz_sluice.cluster := mz_sluice.find_cluster(cluster_name);
 BEGIN
-  PERFORM mz_sluice.require_owner(mz_sluice.acting_role(), cluster.anchor, 'cluster', cluster.name);
+  PERFORM mz_sluice.require_owner(mz_sluice.changing_role(), cluster.anchor, 'cluster', cluster.name);
   SELECT c.* INTO cluster FROM mz_sluice.cluster c WHERE c.id = cluster.id FOR UPDATE;
   IF cluster.managed THEN
     RAISE 'cannot modify managed cluster %', cluster.name USING ERRCODE = '55000',
@@ -116,7 +116,7 @@ $$;
 CREATE FUNCTION mz_internal.swap_clusters(name text, other text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  acting oid := mz_sluice.acting_role();
+  acting oid := mz_sluice.changing_role();
   a mz_sluice.cluster := mz_sluice.find_cluster(name);
   b mz_sluice.cluster := mz_sluice.find_cluster(other);
 BEGIN
