@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import {afterAll, beforeAll, describe, expect, test} from 'vitest';
+import {afterAll, beforeAll, describe, expect, test, vi} from 'vitest';
 import {
   alterCluster,
   createCluster,
@@ -191,6 +191,52 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     expect(clusters.filter(code => code === undefined)).toHaveLength(1);
     expect(clusters.filter(code => code === '42710')).toHaveLength(4);
   });
+
+  /** Until `work` in the backend of this process id waits for a lock. */
+  async function untilWaiting(pid: number, work: Promise<unknown>): Promise<void> {
+    let isOver = false;
+    void work.finally(() => (isOver = true)).catch(() => undefined);
+    await vi.waitFor(
+      async () => {
+        expect(isOver).toBe(false);
+        const {rows} = await world.admin.query<{by: number}>('SELECT cardinality(pg_blocking_pids($1)) AS by', [pid]);
+        expect(rows[0].by).toBe(1);
+      },
+      {timeout: 60_000, interval: 20},
+    );
+  }
+
+  test.each(['connection', 'cluster'] as const)(
+    'DROP and CREATE SINK that meet at a %s speak of objects of ours',
+    async kind => {
+      const schema = `meeting_${kind}`;
+      await fixture(schema, false);
+      await run(session, createCluster({name: schema, size: '25cc', replicationFactor: 0}));
+      const sink = {name: [schema, 's'], relation: [schema, 't'], connection: [schema, 'k'], cluster: schema};
+      const drop = kind === 'cluster' ? dropCluster(schema, RESTRICT) : dropItem(kind, [schema, 'k'], RESTRICT);
+      const name = kind === 'cluster' ? schema : 'k';
+      const other = await world.session(world.owner);
+      const {pid} = (await other.query<{pid: number}>('SELECT pg_backend_pid() AS pid')).rows[0];
+
+      await session.query('BEGIN');
+      await newSink(session, sink);
+      const dropping = run(other, drop);
+      await untilWaiting(pid, dropping);
+      await session.query('COMMIT');
+      await expect(dropping).rejects.toMatchObject({
+        code: '2BP01',
+        message: `cannot drop ${kind} "${name}": still depended upon by sink "s"`,
+      });
+
+      await run(session, dropItem('sink', [schema, 's'], RESTRICT));
+      await session.query('BEGIN');
+      await run(session, drop);
+      const creating = newSink(other, sink);
+      await untilWaiting(pid, creating);
+      await session.query('COMMIT');
+      await expect(creating).rejects.toMatchObject({code: '42704', message: `${kind} "${name}" does not exist`});
+    },
+  );
 
   test('renames and moves need nobody to follow them', async () => {
     await fixture('before');

@@ -187,20 +187,37 @@ BEGIN
 END
 $$;
 
--- Native DROP VIEW does the rest: other anchors go with CASCADE, and sweep() follows them.
-CREATE FUNCTION mz_sluice.drop_anchor(anchor oid, kind text, name text, cascade boolean) RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION mz_sluice.refuse_if_needed(anchor oid, kind text, name text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   user_of_it record;
 BEGIN
   SELECT i.kind, i.name INTO user_of_it
   FROM mz_sluice.anchor_dependency d JOIN mz_sluice.item i ON i.anchor = d.anchor
-  WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = drop_anchor.anchor ORDER BY i.name LIMIT 1;
-  IF user_of_it.name IS NOT NULL AND NOT cascade THEN
+  WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = refuse_if_needed.anchor ORDER BY i.name LIMIT 1;
+  IF user_of_it.name IS NOT NULL THEN
     RAISE 'cannot drop % "%": still depended upon by % "%"', kind, name, user_of_it.kind, user_of_it.name
       USING ERRCODE = '2BP01', HINT = 'Use DROP ... CASCADE to drop the dependent objects too.';
   END IF;
-  EXECUTE format('DROP VIEW %s %s', anchor::regclass, CASE WHEN cascade THEN 'CASCADE' ELSE 'RESTRICT' END);
+END
+$$;
+
+-- Native DROP VIEW does the rest: other anchors go with CASCADE, and sweep() follows them.
+CREATE FUNCTION mz_sluice.drop_anchor(anchor oid, kind text, name text, cascade boolean) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF cascade THEN
+    EXECUTE format('DROP VIEW %s CASCADE', anchor::regclass);
+  ELSE
+    PERFORM mz_sluice.refuse_if_needed(anchor, kind, name);
+    BEGIN
+      EXECUTE format('DROP VIEW %s', anchor::regclass);
+    EXCEPTION WHEN dependent_objects_still_exist THEN
+      -- Committed while this waited for its lock.
+      PERFORM mz_sluice.refuse_if_needed(anchor, kind, name);
+      RAISE;
+    END;
+  END IF;
   PERFORM mz_sluice.sweep();
 END
 $$;

@@ -270,14 +270,34 @@ BEGIN
 END
 $$;
 
+-- How errors call a relation that an anchor names.
+CREATE FUNCTION mz_sluice.name_of_needed(relation oid) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(
+    (SELECT format('%s "%s"', i.kind, i.name) FROM mz_sluice.item i WHERE i.anchor = relation),
+    (SELECT format('cluster "%s"', c.name) FROM mz_sluice.cluster c WHERE c.anchor = relation),
+    (SELECT format('relation "%s"', c.relname) FROM pg_class c WHERE c.oid = relation))
+$$;
+
 -- Naming the relations in FROM locks them against a concurrent DROP until the end of the transaction.
 CREATE FUNCTION mz_sluice.create_anchor(anchor_name name, owner oid, schema oid, needed oid[]) RETURNS oid LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+  needed_names text[] := ARRAY(SELECT mz_sluice.name_of_needed(n.oid) FROM unnest(needed) WITH ORDINALITY AS n (oid, place) ORDER BY place);
+  gone text;
   anchor oid;
   grantee oid;
 BEGIN
-  EXECUTE format('CREATE VIEW mz_sluice.%I AS %s', anchor_name, mz_sluice.anchor_query(schema, needed));
+  BEGIN
+    EXECUTE format('CREATE VIEW mz_sluice.%I AS %s', anchor_name, mz_sluice.anchor_query(schema, needed));
+  EXCEPTION WHEN undefined_table THEN
+    -- Dropped, by somebody who has committed while this waited for his lock.
+    gone := (SELECT needed_names[n.place] FROM unnest(needed) WITH ORDINALITY AS n (oid, place)
+             WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = n.oid) ORDER BY n.place LIMIT 1);
+    IF gone IS NULL THEN
+      RAISE;
+    END IF;
+    RAISE '% does not exist', gone USING ERRCODE = CASE WHEN starts_with(gone, 'relation') THEN '42P01' ELSE '42704' END;
+  END;
   anchor := (SELECT oid FROM pg_class WHERE relname = anchor_name AND relnamespace = 'mz_sluice'::regnamespace);
   -- Somebody's ALTER DEFAULT PRIVILEGES for our role must not give away what the owner has not given.
   FOR grantee IN SELECT DISTINCT x.grantee FROM pg_class c, aclexplode(c.relacl) x WHERE c.oid = anchor AND x.grantee <> c.relowner LOOP
