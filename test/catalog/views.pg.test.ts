@@ -146,7 +146,9 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
       ),
     ).toEqual(['z needs k', 'z needs t']);
     await owner.query(
-      "COMMENT ON TABLE s.t IS 'a table'; COMMENT ON COLUMN s.t.v IS 'a column'; COMMENT ON SCHEMA s IS 'a schema'",
+      `COMMENT ON TABLE s.t IS 'a table'; COMMENT ON COLUMN s.t.v IS 'a column'; COMMENT ON SCHEMA s IS 'a schema';
+       CREATE TYPE s.e AS ENUM ('x'); COMMENT ON TYPE s.e IS 'a type';
+       CREATE FUNCTION s.f() RETURNS integer LANGUAGE sql RETURN 1; COMMENT ON FUNCTION s.f IS 'a function'`,
     );
     expect(
       await read(
@@ -154,9 +156,16 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
       ),
     ).toEqual([
       {object_type: 'table', object_sub_id: 2, comment: 'a column'},
+      {object_type: 'function', object_sub_id: null, comment: 'a function'},
       {object_type: 'schema', object_sub_id: null, comment: 'a schema'},
       {object_type: 'table', object_sub_id: null, comment: 'a table'},
+      {object_type: 'type', object_sub_id: null, comment: 'a type'},
     ]);
+    expect(
+      await read(
+        `SELECT name || ': ' || comment FROM mz_objects JOIN mz_internal.mz_comments USING (id) WHERE type IN ('type', 'function') ORDER BY 1`,
+      ),
+    ).toEqual(['e: a type', 'f: a function']);
   });
 
   test('functions about the environment', async () => {
@@ -168,7 +177,6 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     expect(text).toMatch(/^v\d+\.\d+\.\d+ \(\w+\)$/);
     expect({number, up, superuser}).toEqual({number: 2600100, up: true, superuser: false});
   });
-});
 
   test('the size of a row', async () => {
     // The third is compressed.
@@ -181,3 +189,4 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     ]);
     await expect(read('SELECT mz_row_size(1)')).rejects.toMatchObject({code: '42883'});
   });
+});

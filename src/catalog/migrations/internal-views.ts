@@ -83,6 +83,14 @@ UNION ALL
 SELECT c.id, 'cluster', NULL, d.description COLLATE "default"
 FROM pg_description d JOIN mz_sluice.live_cluster c ON c.anchor = d.objoid WHERE d.classoid = 'pg_class'::regclass
 UNION ALL
+SELECT 'u' || t.oid, 'type', NULL, d.description COLLATE "default"
+FROM pg_description d JOIN pg_type t ON t.oid = d.objoid
+WHERE d.classoid = 'pg_type'::regclass AND starts_with(mz_sluice.schema_id(t.typnamespace), 'u')
+UNION ALL
+SELECT 'u' || p.oid, 'function', NULL, d.description COLLATE "default"
+FROM pg_description d JOIN pg_proc p ON p.oid = d.objoid
+WHERE d.classoid = 'pg_proc'::regclass AND starts_with(mz_sluice.schema_id(p.pronamespace), 'u')
+UNION ALL
 SELECT mz_sluice.schema_id(n.oid), 'schema', NULL, d.description COLLATE "default"
 FROM pg_description d JOIN pg_namespace n ON n.oid = d.objoid WHERE d.classoid = 'pg_namespace'::regclass AND n.nspname <> 'mz_sluice'
 UNION ALL
