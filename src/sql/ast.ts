@@ -343,7 +343,7 @@ export interface ExplainSchema {
 /** PostgreSQL's statement, but with a schema that is named with its database: `CREATE SCHEMA "db"."s"`. */
 export interface SchemaOfDatabase {
   readonly kind: 'schemaOfDatabase';
-  readonly verb: 'CREATE' | 'ALTER' | 'DROP';
+  readonly tag: string;
   readonly names: readonly Name[];
   /** The statement's text in front of the names and behind them. */
   readonly before: string;

@@ -93,7 +93,7 @@ function isOurs(family: Family, lexer: Lexer): boolean {
       return second === 'schema' ? isSchemaOfOurs(family, lexer) : OBJECT_KINDS.has(second);
     }
     case 'comment':
-      return nextWord(lexer) === 'on' && OBJECT_KINDS.has(nextWord(lexer) ?? '');
+      return isCommentOnOurs(lexer);
     case 'grant':
     case 'revoke':
       return isGrantOnOurs(lexer);
@@ -181,6 +181,7 @@ function isGrantOnOurs(lexer: Lexer): boolean {
     const object = nextWord(lexer) ?? '';
     if (object === 'system' && ofSystem) return true;
     if (object === 'all') return isAllOfOurs(lexer);
+    if (object === 'schema') return isAnyQualified(lexer);
     if (!GRANTABLE.has(object)) return false;
     // `GRANT SELECT ON connection TO alice` is about a table of that name.
     const next = nextName(lexer);
@@ -193,12 +194,23 @@ function isAllOfOurs(lexer: Lexer): boolean {
   const kind = nextWord(lexer) ?? '';
   if (kind !== 'tables') return ALL_OF_OURS.has(kind);
   if (nextWord(lexer) !== 'in' || nextWord(lexer) !== 'schema') return true;
+  return isAnyQualified(lexer);
+}
+
+/** In a list of names, the next of which is the first. Goes to what stands behind them. */
+function isAnyQualified(lexer: Lexer): boolean {
   do {
     nextName(lexer);
     lexer.next();
     if (lexer.isPunctuation(0x2e)) return true;
   } while (lexer.isPunctuation(0x2c));
   return false;
+}
+
+function isCommentOnOurs(lexer: Lexer): boolean {
+  if (nextWord(lexer) !== 'on') return false;
+  const object = nextWord(lexer) ?? '';
+  return object === 'schema' ? isAnyQualified(lexer) : OBJECT_KINDS.has(object);
 }
 
 /** PostgreSQL does not take a schema's database in front of its name, nor SWAP WITH. */
@@ -217,13 +229,14 @@ function isSchemaOfOurs(family: 'create' | 'alter' | 'drop', lexer: Lexer): bool
   return false;
 }
 
-/** PostgreSQL knows no default privileges for our kinds of objects, for all roles at once, or for a database. */
+/** PostgreSQL knows no default privileges for our kinds of objects, for all roles at once, for a database, or for a schema with its database. */
 function isDefaultPrivilegesOfOurs(lexer: Lexer): boolean {
   if (nextWord(lexer) !== 'privileges') return false;
   let previous: string | undefined;
   return scanTopLevel(lexer, word => {
     if (previous === 'on') return GRANTABLE_IN_PLURAL.has(word ?? '');
     if ((previous === 'for' && word === 'all') || (previous === 'in' && word === 'database')) return true;
+    if (previous === 'in' && word === 'schema' && isAnyQualified(lexer)) return true;
     previous = word;
     return undefined;
   });

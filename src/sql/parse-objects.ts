@@ -1,7 +1,8 @@
-import type {Comment, Drop, ObjectKind, ResetVariable, SetVariable, Statement} from './ast.ts';
+import type {Comment, Drop, ObjectKind, ResetVariable, SchemaOfDatabase, SetVariable, Statement} from './ast.ts';
 import {parseAlterCluster} from './parse-cluster.ts';
 import {parseAlterConnection} from './parse-connection.ts';
 import {parseAlterDefaultPrivileges, parseBehavior, parseRole} from './parse-privileges.ts';
+import {parseStatementOnSchema} from './parse-schema.ts';
 import {parseSecretExpression} from './parse-secret.ts';
 import {parseAlterSink} from './parse-sink.ts';
 import type {TokenStream} from './token-stream.ts';
@@ -69,8 +70,9 @@ export function parseAlter(tokens: TokenStream): Statement {
 }
 
 /** Behind COMMENT. */
-export function parseComment(tokens: TokenStream): Comment {
+export function parseComment(tokens: TokenStream): Comment | SchemaOfDatabase {
   tokens.expect('ON');
+  if (tokens.take('SCHEMA')) return parseStatementOnSchema(tokens, 'COMMENT', 'one');
   const object = takeKind(tokens);
   const name = tokens.name(nameOfKind(object));
   tokens.expect('IS');

@@ -7,8 +7,10 @@ import type {
   GrantOnSystem,
   Name,
   Role,
+  SchemaOfDatabase,
   Unsupported,
 } from './ast.ts';
+import {parseStatementOnSchema} from './parse-schema.ts';
 import type {TokenStream} from './token-stream.ts';
 
 const KINDS = {connection: 'CONNECTION', secret: 'SECRET', cluster: 'CLUSTER'} as const;
@@ -35,10 +37,16 @@ const PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'CREATE', 'USAGE'];
 const SYSTEM_PRIVILEGES = ['CREATEROLE', 'CREATEDB', 'CREATECLUSTER', 'CREATENETWORKPOLICY'];
 
 /** Behind GRANT or REVOKE. */
-export function parseGrant(tokens: TokenStream, verb: 'grant' | 'revoke'): Grant | GrantOnAll | GrantOnSystem {
-  if (tokens.sees('GRANT OPTION FOR')) throw noGrantOptions(tokens);
+export function parseGrant(
+  tokens: TokenStream,
+  verb: 'grant' | 'revoke',
+): Grant | GrantOnAll | GrantOnSystem | SchemaOfDatabase {
+  const {position} = tokens;
+  const optionOnly = tokens.take('GRANT OPTION FOR');
   const privileges = parsePrivileges(tokens, [...PRIVILEGES, ...SYSTEM_PRIVILEGES]);
   tokens.expect('ON');
+  if (tokens.take('SCHEMA')) return parseStatementOnSchema(tokens, verb.toUpperCase(), 'many');
+  if (optionOnly) throw noGrantOptions(position);
   if (tokens.take('SYSTEM')) {
     const wrong = privileges.find(privilege => !SYSTEM_PRIVILEGES.includes(privilege));
     if (wrong !== undefined) throw new SqlError('0LP01', `invalid privilege type ${wrong} for system`);
@@ -79,17 +87,23 @@ function parseGrantOnAll(tokens: TokenStream, verb: 'grant' | 'revoke', privileg
 }
 
 /** Behind ALTER DEFAULT PRIVILEGES. */
-export function parseAlterDefaultPrivileges(tokens: TokenStream): AlterDefaultPrivileges | Unsupported {
+export function parseAlterDefaultPrivileges(
+  tokens: TokenStream,
+): AlterDefaultPrivileges | SchemaOfDatabase | Unsupported {
   const at = tokens.position;
   let roles: AlterDefaultPrivileges['roles'] = [];
   const schemas: Name[] = [];
   if (tokens.take('FOR ALL ROLES')) roles = 'all';
   else if (tokens.take('FOR ROLE') || tokens.take('FOR USER')) roles = tokens.list(() => parseRole(tokens));
-  if (tokens.take('IN SCHEMA')) schemas.push(...tokens.list(() => tokens.name('schema name')));
+  if (tokens.take('IN SCHEMA')) {
+    const onOurs = Object.values(KINDS).some(kind => tokens.seesLater(`ON ${kind}S`));
+    if (roles !== 'all' && !onOurs) return parseStatementOnSchema(tokens, 'ALTER DEFAULT PRIVILEGES', 'many');
+    schemas.push(...tokens.list(() => tokens.name('schema name')));
+  }
   const database = tokens.take('IN DATABASE') ? tokens.name('database name') : undefined;
   const revoke = tokens.take('REVOKE');
   if (!revoke) tokens.expect('GRANT');
-  if (tokens.sees('GRANT OPTION FOR')) throw noGrantOptions(tokens);
+  if (tokens.sees('GRANT OPTION FOR')) throw noGrantOptions(tokens.position);
   const privileges = parsePrivileges(tokens, PRIVILEGES);
   tokens.expect('ON');
   const object = (Object.keys(KINDS) as GrantableKind[]).find(kind => tokens.take(`${KINDS[kind]}S`));
@@ -129,15 +143,15 @@ function parseRoles(tokens: TokenStream, verb: 'grant' | 'revoke'): Role[] {
     tokens.take('GROUP');
     return parseRole(tokens);
   });
-  if (verb === 'grant' && tokens.sees('WITH GRANT OPTION')) throw noGrantOptions(tokens);
+  if (verb === 'grant' && tokens.sees('WITH GRANT OPTION')) throw noGrantOptions(tokens.position);
   return roles;
 }
 
 /** Neither for objects of ours nor in the forms that PostgreSQL does not have. */
-const noGrantOptions = (tokens: TokenStream): SqlError =>
+const noGrantOptions = (position: number): SqlError =>
   new SqlError('0A000', 'grant options are not supported here', {
     hint: 'Only owners grant. To let a role grant like the owner, make it a member of the owner: GRANT owner TO role.',
-    position: tokens.position,
+    position,
   });
 
 const SESSION_ROLES = ['current_user', 'current_role', 'session_user'] as const;

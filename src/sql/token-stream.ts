@@ -75,10 +75,19 @@ export class TokenStream {
 
   /** Whether these words come next; upper case, separated by blanks. */
   sees(words: string): boolean {
+    return this.#seesAt(0, words);
+  }
+
+  /** The same, here or anywhere further on. */
+  seesLater(words: string): boolean {
+    return this.#tokens.slice(this.#at).some((_, ahead) => this.#seesAt(ahead, words));
+  }
+
+  #seesAt(ahead: number, words: string): boolean {
     return words
       .toLowerCase()
       .split(' ')
-      .every((word, i) => this.#peek(i).word === word);
+      .every((word, i) => this.#peek(ahead + i).word === word);
   }
 
   take(words: string): boolean {

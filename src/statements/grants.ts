@@ -6,7 +6,7 @@ import {printRole} from '../sql/print.ts';
 import {ask, objectName, singleName} from './ask.ts';
 import {roleReference} from './change-object.ts';
 import {requireGrantor} from './grantor.ts';
-import {requireThisDatabase} from './schemas.ts';
+import {requireThisDatabase, schemaHere} from './schemas.ts';
 import type {Plan} from './statement.ts';
 
 export function planGrant(statement: Grant): Plan {
@@ -63,14 +63,13 @@ export function planAlterDefaultPrivileges(statement: AlterDefaultPrivileges): P
       if (database !== undefined) {
         await requireThisDatabase(singleName(database, 'database'), database, context);
       }
+      const names: string[] = [];
+      for (const schema of schemas) names.push(await schemaHere(schema, context));
       await ask(
         context,
         alterDefaultPrivileges(
           object,
-          {
-            roles: roles === 'all' ? 'all' : roles.map(roleReference),
-            schemas: schemas.map(schema => singleName(schema, 'schema')),
-          },
+          {roles: roles === 'all' ? 'all' : roles.map(roleReference), schemas: names},
           {privileges, grantees: grantees.map(roleReference), revoke},
         ),
       );

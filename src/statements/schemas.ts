@@ -6,10 +6,10 @@ import {dotted} from './ask.ts';
 import type {Plan, StatementContext} from './statement.ts';
 
 /** The same without the database, which has to be the session's. PostgreSQL checks everything else. */
-export function planSchemaOfDatabase({verb, names, before, rest}: SchemaOfDatabase): Plan {
+export function planSchemaOfDatabase({tag, names, before, rest}: SchemaOfDatabase): Plan {
   return {
     kind: 'run',
-    tag: `${verb} SCHEMA`,
+    tag,
     run: async context => {
       const schemas: string[] = [];
       for (const name of names) schemas.push(quoteName(await schemaHere(name, context)));

@@ -388,7 +388,7 @@ export const statement: Arbitrary<Statement> = fc.oneof(
   fc.record({kind: kind('swapSchema'), name: name(2), other: name(2)}),
   fc.record({
     kind: kind('schemaOfDatabase'),
-    verb: kind('CREATE'),
+    tag: kind('CREATE SCHEMA'),
     names: fc.tuple(word, word).map(parts => [{parts, at: 0}]),
     before: kind('CREATE SCHEMA IF NOT EXISTS '),
     rest: fc.constantFrom('', ' AUTHORIZATION x CREATE TABLE t (a int)'),
