@@ -7,6 +7,7 @@ import {AesSecretBox} from '../catalog/aes-secret-box.ts';
 import {migrate} from '../catalog/migrate.ts';
 import type {SecretKeys} from '../catalog/secret-key.ts';
 import {ensureSecretKeys} from '../catalog/secret-key-file.ts';
+import {grantSettings} from '../catalog/setting-grants.ts';
 import {ClusterSupervisor} from '../cluster/supervisor.ts';
 import type {EngineAddress} from '../engine/address.ts';
 import {checkAttached, parseEngineUrl} from '../engine/attached.ts';
@@ -63,7 +64,7 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
     if (tls !== undefined) reloadOnHangup(tls, log, closers);
     const engine = await startEngine({config, log, signal, dataDir, closers});
     const secretKeys = openSecretKeys(config);
-    await prepareState(engine, secretKeys, log);
+    await prepareState(engine, config.postgres === undefined, secretKeys, log);
     const supervisor = new ClusterSupervisor({
       engine,
       dataDir,
@@ -156,10 +157,16 @@ async function startEngine({config, log, signal, dataDir, closers}: StartEngine)
   return engine;
 }
 
-async function prepareState(engine: EngineAddress, secretKeys: SecretKeys, log: Logger): Promise<void> {
+async function prepareState(
+  engine: EngineAddress,
+  embedded: boolean,
+  secretKeys: SecretKeys,
+  log: Logger,
+): Promise<void> {
   const client = await connect(engine, {applicationName: 'sluice migration'});
   try {
     await migrate(client);
+    if (embedded) await grantSettings(client);
     await warnOfMissingKeys(client, idsOf(secretKeys), log);
   } finally {
     await client.end();

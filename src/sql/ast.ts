@@ -333,6 +333,14 @@ export interface ResetVariable {
   readonly variable: string;
 }
 
+/** PostgreSQL's statement with a variable of ours: `ALTER ROLE r SET cluster = c`, `ALTER DATABASE d RESET cluster`. */
+export interface AlterSettings {
+  readonly kind: 'alterSettings';
+  /** The statement's text in front of SET or RESET. */
+  readonly before: string;
+  readonly setting: SetVariable | ResetVariable;
+}
+
 export interface ExplainSchema {
   readonly kind: 'explainSchema';
   readonly part: 'key' | 'value';
@@ -391,6 +399,7 @@ export type Statement =
   | ShowVariable
   | SetVariable
   | ResetVariable
+  | AlterSettings
   | ExplainSchema
   | SchemaOfDatabase
   | SwapSchema

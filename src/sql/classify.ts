@@ -1,5 +1,5 @@
 import {foldAscii, Lexer, type LexicalOptions} from './lexer.ts';
-import {isSetByUs, isShownByUs} from './variables.ts';
+import {isSessionVariable, isSetByUs, isShownByUs} from './variables.ts';
 import type {StatementRange} from './split.ts';
 
 /** By which of its families the parser reads a statement of ours. */
@@ -24,6 +24,7 @@ const GRANTABLE = new Set(['connection', 'secret', 'cluster']);
 const GRANTABLE_IN_PLURAL = new Set(['connections', 'secrets', 'clusters']);
 /** Of these PostgreSQL knows no ALL. */
 const ALL_OF_OURS = new Set([...GRANTABLE_IN_PLURAL, 'databases', 'schemas', 'types']);
+const HAVE_SETTINGS = new Set(['role', 'user', 'database']);
 const SYSTEM_PRIVILEGES = new Set(['createrole', 'createdb', 'createcluster', 'createnetworkpolicy']);
 const FIRST_WORDS = new Set([
   'create',
@@ -85,6 +86,7 @@ function isOurs(family: Family, lexer: Lexer): boolean {
     case 'alter': {
       const second = nextWord(lexer) ?? '';
       if (second === 'default') return isDefaultPrivilegesOfOurs(lexer);
+      if (HAVE_SETTINGS.has(second)) return isSettingOfOurs(lexer);
       return second === 'schema' ? isSchemaOfOurs(family, lexer) : OBJECT_KINDS.has(second);
     }
     case 'create':
@@ -148,6 +150,21 @@ function isSet(lexer: Lexer): boolean {
   if (lexer.kind === 'word' && (name === 'session' || name === 'local')) name = nextName(lexer);
   if (name === undefined || !isSetByUs(foldAscii(name))) return false;
   // `sluice.cluster` and the like are PostgreSQL's to keep.
+  lexer.next();
+  return !lexer.isPunctuation(0x2e);
+}
+
+/** PostgreSQL keeps the settings of roles and databases, but does not know our variables. */
+function isSettingOfOurs(lexer: Lexer): boolean {
+  nextName(lexer);
+  let word = nextWord(lexer);
+  if (word === 'in' && nextWord(lexer) === 'database') {
+    nextName(lexer);
+    word = nextWord(lexer);
+  }
+  if (word !== 'set' && word !== 'reset') return false;
+  const name = nextName(lexer);
+  if (name === undefined || !isSessionVariable(foldAscii(name))) return false;
   lexer.next();
   return !lexer.isPunctuation(0x2e);
 }

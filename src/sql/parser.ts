@@ -7,6 +7,7 @@ import {parseAlter, parseComment, parseDrop, parseReset, parseSet, takeKind} fro
 import {parseGrant} from './parse-privileges.ts';
 import {parseSchema} from './parse-schema.ts';
 import {parseSecretExpression} from './parse-secret.ts';
+import {parseAlterSettings, seesSettings} from './parse-settings.ts';
 import {parseShow} from './parse-show.ts';
 import {parseCreateSink, parseExplainSchema} from './parse-sink.ts';
 import {TokenStream} from './token-stream.ts';
@@ -32,7 +33,7 @@ function parseFamily(tokens: TokenStream, family: Family): Statement {
     case 'create':
       return parseCreate(tokens);
     case 'alter':
-      return parseAlter(tokens);
+      return seesSettings(tokens) ? parseAlterSettings(tokens) : parseAlter(tokens);
     case 'drop':
       return parseDrop(tokens);
     case 'comment':

@@ -143,6 +143,8 @@ export function printPieces(statement: Statement): Piece[] {
     }
     case 'resetVariable':
       return [`RESET ${quoteName(statement.variable)}`];
+    case 'alterSettings':
+      return [statement.before, ...printPieces(statement.setting)];
     case 'explainSchema': {
       const json = statement.json ? ' AS JSON' : '';
       return [`EXPLAIN ${statement.part.toUpperCase()} SCHEMA${json} FOR `, ...printCreateSink(statement.sink)];

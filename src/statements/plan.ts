@@ -20,7 +20,7 @@ import {planGrantOnAll} from './grant-on-all.ts';
 import {planAlterDefaultPrivileges, planGrant, planGrantOnSystem} from './grants.ts';
 import {planSchemaOfDatabase, planSwapSchema} from './schemas.ts';
 import {planAlterSecret, planCreateSecret} from './secrets.ts';
-import {planResetVariable, planSetVariable, planShowVariable} from './session-variables.ts';
+import {planAlterSettings, planResetVariable, planSetVariable, planShowVariable} from './session-variables.ts';
 import {planShowCreate} from './show-create.ts';
 import {planShowList} from './show-list.ts';
 import type {Plan} from './statement.ts';
@@ -60,6 +60,8 @@ function planOf(statement: Statement): Plan | undefined {
       return planSetVariable(statement);
     case 'resetVariable':
       return planResetVariable(statement);
+    case 'alterSettings':
+      return planAlterSettings(statement);
     case 'alterSinkSetFrom':
       return planAlterSinkSetFrom(statement);
     case 'alterSinkOptions': {

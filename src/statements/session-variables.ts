@@ -1,7 +1,8 @@
 import {SqlError} from '../base/sql-error.ts';
-import type {ResetVariable, SetVariable, ShowVariable} from '../sql/ast.ts';
+import type {AlterSettings, ResetVariable, SetVariable, ShowVariable} from '../sql/ast.ts';
 import {quoteName, quoteText} from '../sql/quote.ts';
 import {ISOLATION_OF_OTHERS, isSessionVariable, normalValue, SESSION_VARIABLES} from '../sql/variables.ts';
+import type {SessionVariableName} from '../sql/variables.ts';
 import {refuse} from './ask.ts';
 import type {Plan, StatementContext} from './statement.ts';
 
@@ -37,15 +38,33 @@ export function planSetVariable({scope, variable, values}: SetVariable): Plan | 
   if (variable === 'transaction_isolation') return planSetIsolation(set, values);
   if (variable === 'database') return planSetDatabase(values);
   if (!isSessionVariable(variable)) return undefined;
-  if (values === undefined) return {kind: 'rewrite', sql: `${set} sluice.${variable} TO DEFAULT`};
-  let sql: string;
   try {
-    sql = `${set} sluice.${variable} TO ${quoteText(normalValue(variable, values))}`;
+    const sql = assignment(set, variable, values);
+    return variable === 'cluster' && values !== undefined ? planSetCluster(sql, values[0]) : {kind: 'rewrite', sql};
   } catch (error) {
     if (error instanceof SqlError) return refuse('SET', error);
     throw error;
   }
-  return variable === 'cluster' ? planSetCluster(sql, values[0]) : {kind: 'rewrite', sql};
+}
+
+/** Throws 22023. */
+function assignment(set: string, variable: SessionVariableName, values: readonly string[] | undefined): string {
+  return `${set} sluice.${variable} TO ${values === undefined ? 'DEFAULT' : quoteText(normalValue(variable, values))}`;
+}
+
+/** Who may is PostgreSQL's to say; it asks for SET on the parameter as well, because it does not know it. */
+export function planAlterSettings({before, setting}: AlterSettings): Plan {
+  const {variable} = setting;
+  try {
+    const change =
+      setting.kind === 'setVariable' && isSessionVariable(variable)
+        ? assignment('SET', variable, setting.values)
+        : `RESET sluice.${variable}`;
+    return {kind: 'rewrite', sql: `${before}${change}`};
+  } catch (error) {
+    if (error instanceof SqlError) return refuse('ALTER', error);
+    throw error;
+  }
 }
 
 export function planResetVariable({variable}: ResetVariable): Plan {

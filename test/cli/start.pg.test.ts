@@ -86,6 +86,30 @@ test('starts, says where, answers SQL of PostgreSQL and of ours, and ends with s
   expect(isAlive(pid)).toBe(false);
 });
 
+test('roles and databases keep settings of ours', async () => {
+  const sluice = start();
+  const url = await sluice.ready();
+  const begins = async () => {
+    const client = new pg.Client({connectionString: url.href});
+    const notices: (string | undefined)[] = [];
+    client.on('notice', ({code}) => notices.push(code));
+    await client.connect();
+    await client.end();
+    return notices;
+  };
+  expect(await begins()).toEqual(['00000']);
+  await ask(url, 'ALTER ROLE materialize SET welcome_message = off');
+  await ask(url, 'ALTER DATABASE materialize SET cluster TO later');
+  expect(await begins()).toEqual(['MZ005']);
+  expect(await ask(url, 'SHOW cluster')).toEqual([{cluster: 'later'}]);
+  expect(await ask(url, 'SELECT parameter_name, parameter_value FROM mz_role_parameters')).toEqual([
+    {parameter_name: 'welcome_message', parameter_value: 'off'},
+  ]);
+  await ask(url, 'ALTER ROLE materialize RESET welcome_message; ALTER DATABASE materialize RESET cluster');
+  expect(await begins()).toEqual(['00000']);
+  expect(await sluice.end('SIGTERM')).toBe(0);
+});
+
 test('Ctrl-C ends it in order too, also with a session in the middle of a query', async () => {
   const sluice = start();
   const client = new pg.Client({connectionString: (await sluice.ready()).href});

@@ -420,6 +420,19 @@ export const statement: Arbitrary<Statement> = fc.oneof(
     values: maybe(some(text)),
   }),
   fc.record({
+    kind: kind('alterSettings'),
+    before: fc.constantFrom('ALTER ROLE set ', 'ALTER DATABASE "x y" ', 'ALTER USER ALL IN DATABASE d /* */ '),
+    setting: fc.oneof(
+      fc.record({kind: kind('resetVariable'), variable: fc.constantFrom(...Object.keys(SESSION_VARIABLES))}),
+      fc.record({
+        kind: kind('setVariable'),
+        scope: fc.constant('session' as const),
+        variable: fc.constantFrom(...Object.keys(SESSION_VARIABLES)),
+        values: maybe(some(text)),
+      }),
+    ),
+  }),
+  fc.record({
     kind: kind('explainSchema'),
     part: fc.constantFrom('key' as const, 'value' as const),
     json: flag,

@@ -31,6 +31,7 @@ const KINDS: Record<Exclude<Statement['kind'], 'unsupported'>, true> = {
   showVariable: true,
   setVariable: true,
   resetVariable: true,
+  alterSettings: true,
   explainSchema: true,
   schemaOfDatabase: true,
   swapSchema: true,

@@ -56,7 +56,7 @@ CREATE VIEW mz_catalog.mz_role_members AS
 SELECT mz_sluice.role_id(roleid) AS role_id, mz_sluice.role_id(member) AS member, mz_sluice.role_id(grantor) AS grantor FROM pg_auth_members;
 
 CREATE VIEW mz_catalog.mz_role_parameters AS
-SELECT mz_sluice.role_id(s.setrole) AS role_id, split_part(c, '=', 1) COLLATE "default" AS parameter_name, substr(c, strpos(c, '=') + 1) COLLATE "default" AS parameter_value
+SELECT mz_sluice.role_id(s.setrole) AS role_id, regexp_replace(split_part(c, '=', 1), '^sluice\\.', '') COLLATE "default" AS parameter_name, substr(c, strpos(c, '=') + 1) COLLATE "default" AS parameter_value
 FROM pg_db_role_setting s, unnest(s.setconfig) AS c
 WHERE s.setrole <> 0 AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()));
 
