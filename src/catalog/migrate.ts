@@ -18,7 +18,7 @@ import {state} from './migrations/state.ts';
 import {upgrades} from './migrations/upgrades.ts';
 
 /** In order; only ever appended to. */
-const MIGRATIONS: readonly Migration[] = [
+export const MIGRATIONS: readonly Migration[] = [
   state,
   privileges,
   relations,

@@ -4,6 +4,7 @@ import {promisify} from 'node:util';
 import pg from 'pg';
 import {afterAll, beforeAll, expect, test} from 'vitest';
 import type {PostgresVersion} from '../../scripts/postgres/binaries.ts';
+import {MIGRATIONS} from '../../src/catalog/migrate.ts';
 import {examineServer, parseEngineUrl} from '../../src/engine/attached.ts';
 import {eventTriggerStatements, EVENT_TRIGGERS} from '../../src/engine/attached-event-triggers.ts';
 import {uninstall} from '../../src/cli/uninstall.ts';
@@ -20,11 +21,15 @@ async function manual(part: string, names: Readonly<Record<string, string>>): Pr
   return block[1].replaceAll(/\b(sluice|shop|app)\b(?!\.)/g, name => names[name]);
 }
 
-/** Takes the last migration back, as if an older Sluice had been here. */
-const BEFORE_THE_LAST = `
-DROP TABLE mz_sluice.server;
-DROP FUNCTION mz_sluice.came_from_dump, mz_sluice.note_schema_names, mz_sluice.follow_upgrade;
-DELETE FROM mz_sluice.migration WHERE version = 15`;
+const LAST_MIGRATION = MIGRATIONS.at(-1)!;
+const MADE_BY_THE_LAST = [...LAST_MIGRATION.sql.matchAll(/^CREATE (TABLE|VIEW|FUNCTION) (\w+\.\w+)/gm)].map(
+  ([, kind, name]) => ({kind, name}),
+);
+/** Takes the last migration back, as if an older Sluice had been here. Of one that changes what others have made this cannot be done so. */
+const BEFORE_THE_LAST = [
+  ...MADE_BY_THE_LAST.map(({kind, name}) => `DROP ${kind} ${name};`).reverse(),
+  `DELETE FROM mz_sluice.migration WHERE version = ${LAST_MIGRATION.version}`,
+].join('\n');
 
 /** A Sluice with no more rights than the manual asks for. */
 export function describeLeastPrivileges(version: PostgresVersion): void {
@@ -175,10 +180,13 @@ export function describeLeastPrivileges(version: PostgresVersion): void {
     sluice = await world.start([], url);
     client = await world.through(sluice, world.app);
     const {rows} = await world.admin.query(
-      `SELECT (SELECT max(version) FROM mz_sluice.migration) AS version, relowner::regrole::text AS owner
-       FROM pg_class WHERE oid = 'mz_sluice.server'::regclass`,
+      `SELECT (SELECT max(version) FROM mz_sluice.migration) AS version, owner::regrole::text, count(*)::int AS made
+       FROM (SELECT relowner, oid::regclass::text FROM pg_class UNION ALL SELECT proowner, oid::regproc::text FROM pg_proc) AS made (owner, name)
+       WHERE name = ANY ($1) GROUP BY owner`,
+      [MADE_BY_THE_LAST.map(({name}) => name)],
     );
-    expect(rows).toEqual([{version: 15, owner: role}]);
+    expect(rows).toEqual([{version: LAST_MIGRATION.version, owner: role, made: MADE_BY_THE_LAST.length}]);
+    expect(MADE_BY_THE_LAST.length).toBeGreaterThan(0);
     await client.query('INSERT INTO orders VALUES (5, 50)');
     await world.caughtUp('orders_sink');
     expect(await world.finalState(orders)).toEqual([{id: 5, amount: 50}]);
