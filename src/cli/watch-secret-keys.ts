@@ -1,5 +1,6 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Logger} from 'pino';
+import {tuned} from '../base/tuning.ts';
 import {keyUses} from '../catalog/sealed-secrets.ts';
 import type {KeyUse} from '../catalog/sealed-secrets.ts';
 import type {EngineAddress} from '../engine/address.ts';
@@ -9,7 +10,7 @@ import {isConnectionError} from '../engine/connection-errors.ts';
 import {endClient} from '../engine/end-client.ts';
 import {requireKeys} from './secret-keys.ts';
 
-const EVERY_MS = 15_000;
+const {keysLookMs} = tuned({keysLookMs: 15_000});
 
 export interface WatchSecretKeys {
   readonly engine: EngineAddress;
@@ -26,7 +27,7 @@ export interface WatchSecretKeys {
 export async function watchSecretKeys({engine, here, log, signal}: WatchSecretKeys): Promise<void> {
   let said: string | undefined;
   for (;;) {
-    await sleep(EVERY_MS, undefined, {signal}).catch(() => undefined);
+    await sleep(keysLookMs, undefined, {signal}).catch(() => undefined);
     if (signal.aborted) return;
     try {
       requireKeys(await readKeyUses(engine), here());

@@ -2,6 +2,7 @@ import {randomUUID} from 'node:crypto';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type pg from 'pg';
 import type {Logger} from 'pino';
+import {tuned} from '../base/tuning.ts';
 import {listenForChanges} from '../catalog/listen.ts';
 import {WorkerCatalog} from '../catalog/worker-catalog.ts';
 import {connect} from '../engine/connect.ts';
@@ -10,9 +11,9 @@ import {Lease, LEASE_MS, workerApplicationName} from './lease.ts';
 import type {WorkerConfig} from './supervisor.ts';
 import {SinkFleet} from './sink-fleet.ts';
 
-const RECONCILE_MS = 3_000;
 const TICK_MS = 20;
-const SECOND_MS = 1_000;
+/** How often relations are looked at without a word of the catalog, and how often the log is given a beat and progress is recorded. */
+const {lookMs, beatMs} = tuned({lookMs: 3_000, beatMs: 1_000});
 
 /**
  * One cluster's process: owns the lease, runs the cluster's sinks, beats once a second. It keeps nothing that a restart needs,
@@ -88,7 +89,7 @@ export class ClusterWorker {
   }
 
   async #everySecond(fleet: SinkFleet): Promise<void> {
-    await this.#repeat(SECOND_MS, () => fleet.everySecond());
+    await this.#repeat(beatMs, () => fleet.everySecond());
   }
 
   async #reconcile(control: pg.Client, fleet: SinkFleet): Promise<void> {
@@ -96,7 +97,7 @@ export class ClusterWorker {
     const changes = await listenForChanges(control);
     while (!signal.aborted) {
       await fleet.reconcile();
-      await changes.next(RECONCILE_MS, signal);
+      await changes.next(lookMs, signal);
     }
   }
 

@@ -1,8 +1,9 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {SqlError} from '../base/sql-error.ts';
+import {tuned} from '../base/tuning.ts';
 
 /** After so long a connection counts as dead, although nobody has said so: a machine or a network between has forgotten it. */
-export const DEAD_MS = 30_000;
+export const DEAD_MS = tuned({deadMs: 30_000}).deadMs;
 
 export const noAnswer = (ms: number): SqlError =>
   new SqlError('08006', `PostgreSQL has not answered for ${ms / 1000} s`);

@@ -9,6 +9,7 @@ import {poll} from '../../scripts/process/poll.ts';
 import {freshTopicName, kafkaAddress, readTopic} from '../setup/kafka.ts';
 import {createTestDatabase, type TestDatabase} from '../setup/postgres.ts';
 import {SLUICE} from '../setup/program.ts';
+import {tuningEnvironment} from '../setup/tuning.ts';
 
 const LIMIT_MS = 100_000;
 
@@ -32,8 +33,7 @@ export class Command implements AsyncDisposable {
       command: process.execPath,
       args: [SLUICE, ...args],
       logFile,
-      // Idle sinks commit soon, so that a test can wait for a position.
-      env: {...process.env, SLUICE_TUNING: JSON.stringify({idleCommitMs: 300}), ...environment},
+      env: {...process.env, ...tuningEnvironment(), ...environment},
     });
     return new Command(child, logFile);
   }
@@ -139,17 +139,15 @@ export class AttachedWorld implements AsyncDisposable {
   }
 
   /** `sluice start` on this database; resolves when clients can connect. */
-  async start(args: readonly string[] = [], url = this.database.url): Promise<Command> {
-    const command = await this.command([
-      'start',
-      '--postgres',
-      url,
-      '--data-dir',
-      join(this.directory, 'data'),
-      '--listen',
-      '127.0.0.1:0',
-      ...args,
-    ]);
+  async start(
+    args: readonly string[] = [],
+    url = this.database.url,
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<Command> {
+    const command = await this.command(
+      ['start', '--postgres', url, '--data-dir', join(this.directory, 'data'), '--listen', '127.0.0.1:0', ...args],
+      environment,
+    );
     await command.says(/sluice is ready: /);
     return command;
   }

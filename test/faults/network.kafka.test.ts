@@ -2,11 +2,14 @@ import {afterAll, beforeAll, beforeEach, expect, test} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {AttachedWorld} from '../cli/attached-world.ts';
 import {connectionSql, freshTopicName, kafkaAddress, readTopic} from '../setup/kafka.ts';
+import {tuningEnvironment} from '../setup/tuning.ts';
 import {BrokerProxy} from '../targets/kafka/broker-proxy.ts';
 import {LinkProxy} from './link-proxy.ts';
 
 /** Long enough for whatever gives up only after half a minute, twice, on a busy machine. */
 const LIMIT_MS = 150_000;
+/** Long enough for every answer of whoever lives, also on a slow way and on a busy machine; with users it is half a minute. */
+const DEAD_MS = 8_000;
 
 let world: AttachedWorld;
 let toPostgres: LinkProxy;
@@ -25,7 +28,11 @@ beforeAll(async () => {
   const url = new URL(world.database.url);
   url.host = toPostgres.address;
   url.searchParams.set('sslmode', 'disable');
-  const sluice = await world.start(['--internal-listen', '127.0.0.1:0'], url.href);
+  const sluice = await world.start(
+    ['--internal-listen', '127.0.0.1:0'],
+    url.href,
+    tuningEnvironment({deadMs: DEAD_MS, brokerDeadMs: DEAD_MS}),
+  );
   const [, adminPort] = await sluice.says(/"port":(\d+),"msg":"administrators can connect"/);
   const administrator = await world.connect(Object.assign(new URL(world.database.url), {port: adminPort}).href);
   await administrator.query(`GRANT CREATE ON CLUSTER quickstart TO ${world.app}`);

@@ -7,6 +7,7 @@ import {PostgresServer, type PostgresOptions} from '../../scripts/postgres/serve
 import {poll} from '../../scripts/process/poll.ts';
 import {Command, type SinkRow} from '../cli/attached-world.ts';
 import {freshTopicName, kafkaAddress, readTopic, type TopicRecord} from '../setup/kafka.ts';
+import {tuningEnvironment} from '../setup/tuning.ts';
 
 /** Long enough for whatever gives up only after half a minute, twice, on a busy machine. */
 export const LIMIT_MS = 150_000;
@@ -54,7 +55,7 @@ export class OwnWorld implements AsyncDisposable {
           ...['--data-dir', options.dataDirectory ?? join(directory, 'data')],
           ...['--listen', '127.0.0.1:0', '--internal-listen', '127.0.0.1:0'],
         ],
-        {SLUICE_TUNING: JSON.stringify({idleCommitMs: 300, ...options.tuning}), ...options.sluiceEnvironment},
+        {...tuningEnvironment(options.tuning), ...options.sluiceEnvironment},
       );
       world.#sluice = sluice;
       await sluice.says(/sluice is ready: /);

@@ -6,6 +6,7 @@ import {afterEach, beforeEach, expect, test, vi} from 'vitest';
 import {poll} from '../../scripts/process/poll.ts';
 import {SluiceProcess} from '../crash/sluice-process.ts';
 import {connectionSql, freshTopicName, readTopicUntil} from '../setup/kafka.ts';
+import {tuningEnvironment} from '../setup/tuning.ts';
 
 // Several waits of a minute each may follow one another on a busy machine.
 vi.setConfig({testTimeout: 300_000, hookTimeout: 300_000});
@@ -16,7 +17,7 @@ let topic: string;
 
 const shell = async (script: string) => await promisify(execFile)('sh', ['-ec', script], {cwd: sluice.directory});
 const start = async () => {
-  await sluice.start();
+  await sluice.start(tuningEnvironment());
   client = await sluice.connect();
 };
 const stop = async () => {

@@ -2,12 +2,10 @@ import pg from 'pg';
 import {poll} from '../../scripts/process/poll.ts';
 import {SluiceProcess} from '../crash/sluice-process.ts';
 import {connectionSql, freshTopicName, readTopic, type TopicRecord} from '../setup/kafka.ts';
+import {tuningEnvironment} from '../setup/tuning.ts';
 
 /** Far more than anything takes on a machine that is not overloaded; a little less than a test has. */
 const LIMIT_MS = 100_000;
-
-/** Commits of idle sinks come soon, so that a test can wait for a position; everything else is as users have it. */
-const TUNING = {idleCommitMs: 300};
 
 export interface SinkRequest {
   readonly name: string;
@@ -58,7 +56,7 @@ export class SinkWorld {
 
   static async open(tuning: Readonly<Record<string, number>> = {}): Promise<SinkWorld> {
     const sluice = await SluiceProcess.create();
-    await sluice.start({SLUICE_TUNING: JSON.stringify({...TUNING, ...tuning})});
+    await sluice.start(tuningEnvironment(tuning));
     const world = new SinkWorld(sluice, await sluice.connect(), await sluice.connectEngine());
     await world.sql(connectionSql());
     return world;

@@ -1,3 +1,4 @@
+import {tuned} from '../../base/tuning.ts';
 import type {CompressionType, KafkaConnectionDefinition, SinkDefinition} from '../../catalog/definitions.ts';
 
 /** Names by which a sink is known to the brokers. One writing process per transactional id. */
@@ -46,12 +47,14 @@ export interface KafkaTimeouts {
   readonly readProgress: number;
 }
 
+const {brokerDeadMs} = tuned({brokerDeadMs: 30_000});
+
 export const DEFAULT_TIMEOUTS: KafkaTimeouts = {
   connect: 10_000,
-  init: 30_000,
+  init: brokerDeadMs,
   admin: 10_000,
   propagation: 10_000,
-  commit: 30_000,
+  commit: brokerDeadMs,
   abort: 10_000,
   transaction: 60_000,
   longTransaction: 300_000,
