@@ -83,6 +83,10 @@ typedef struct {
 
 static int is_space(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
+static int is_role_ending(const char *word) {
+  return strncasecmp(word, "role", 4) == 0 || strncasecmp(word, "user", 4) == 0 || strncasecmp(word, "alog", 4) == 0;
+}
+
 /* The same rule as `isPlain` in src/gateway/plain-text.ts, which also hands over the words. */
 static int is_plain(const relay *r, const uint8_t *at, const uint8_t *to) {
   char word[LONGEST_WORD];
@@ -96,8 +100,9 @@ static int is_plain(const relay *r, const uint8_t *at, const uint8_t *to) {
   while (i < r->word_count && (memcmp(r->words[i], word, length) != 0 || r->words[i][length] != 0)) i++;
   if (i == r->word_count) return 0;
   while (to > at && (is_space(to[-1]) || to[-1] == ';')) to--;
-  for (; at < to; at++) {
+  for (const uint8_t *from = at; at < to; at++) {
     if (*at == ';') return 0;
+    if (*at == ')' && at - from >= 5 && at[-1] == '(' && is_role_ending((const char *)at - 5)) return 0;
     if ((*at | 0x20) == 's' && to - at >= 6 && strncasecmp((const char *)at, "secret", 6) == 0) return 0;
   }
   return 1;

@@ -48,16 +48,26 @@ export function isPlain(buffer: Buffer, start: number, end: number): boolean {
   if (!PLAIN.has(buffer.toString('latin1', word, at).toLowerCase())) return false;
   // A second statement can only stand behind a semicolon; one at the end is common and harmless.
   while (end > at && (isSpace(buffer[end - 1]) || buffer[end - 1] === SEMICOLON)) end--;
-  return !holdsSemicolonOrSecret(buffer, at, end);
+  return !holdsWhatMatters(buffer, at, end);
 }
 
 const SECRET = Buffer.from('secret');
+const OPEN = 0x28;
+const CLOSE = 0x29;
+/** How the names of `current_role()` and its sisters end (src/sql/role-calls.ts). */
+const ROLE_ENDINGS = ['role', 'user', 'alog'];
 
-/** A CREATE SECRET that follows without a semicolon is a syntax error whose text PostgreSQL would log, so it has to be looked at. */
-function holdsSemicolonOrSecret(buffer: Buffer, start: number, end: number): boolean {
+/**
+ * A semicolon; `current_role()`; or a CREATE SECRET that follows without a semicolon, which is a syntax error whose text PostgreSQL would
+ * log, so it has to be looked at.
+ */
+function holdsWhatMatters(buffer: Buffer, start: number, end: number): boolean {
   for (let at = start; at < end; at++) {
     const code = buffer[at];
     if (code === SEMICOLON) return true;
+    if (code === CLOSE && at - start >= 5 && buffer[at - 1] === OPEN) {
+      if (ROLE_ENDINGS.includes(buffer.toString('latin1', at - 5, at - 1).toLowerCase())) return true;
+    }
     if ((code | 0x20) === SECRET[0] && at + SECRET.length <= end) {
       let same = 1;
       while (same < SECRET.length && (buffer[at + same] | 0x20) === SECRET[same]) same++;

@@ -112,12 +112,30 @@ test('positions of the replaced text in the given one', () => {
   expect(replaced.originalPosition(positionOf('ours', replaced.text))).toBeUndefined();
 });
 
+test('current_role() is respelled, and every place stays where it is', () => {
+  const text = "SELECT current_role(), '😀()', x; OURS; SELECT y";
+  const found = readQueryString(text, plan, {});
+  const replaced = new ReplacedText(text, found.kind === 'steps' ? found.steps : [], ({plan: ours}) =>
+    ours?.kind === 'rewrite' ? ours.sql : undefined,
+  );
+  expect(replaced.text).toBe("SELECT current_role  , '😀()', x; SELECT ours; SELECT y");
+  for (const token of ['x', 'y']) {
+    expect(replaced.originalPosition(characters(replaced.text, 0, replaced.text.indexOf(token)) + 1)).toBe(
+      characters(text, 0, text.indexOf(token)) + 1,
+    );
+  }
+});
+
 test.each([
   ['select 1', true],
   ['\n BEGIN ; ;\n', true],
   ['SELECT 1; SELECT 2', false],
   ['SELECT 1 CREATE sEcReT s', false],
   ['SELECT secre', true],
+  ['SELECT current_role()', false],
+  ['SELECT Current_User(), 1', false],
+  ['SELECT current_catalog()', false],
+  ['SELECT now(), f(current_role), user ()', true],
   ["SELECT ';'", false],
   ['selecting', false],
   ['SELECT 1 create secret s', false],

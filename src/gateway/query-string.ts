@@ -1,5 +1,6 @@
 import {SqlError} from '../base/sql-error.ts';
 import type {LexicalOptions} from '../sql/lexer.ts';
+import {withoutRoleCalls} from '../sql/role-calls.ts';
 import {findSecretStatement, mayHoldSecret} from '../sql/secret-text.ts';
 import {splitStatements} from '../sql/split.ts';
 import type {Plan, PlanStatement} from '../statements/statement.ts';
@@ -34,7 +35,8 @@ export function readQueryString(text: string, planStatement: PlanStatement, opti
   for (const {start, end} of statements) {
     try {
       const statement = text.slice(start, end);
-      steps.push({start, end, plan: planStatement(statement, options) ?? guard(statement, options)});
+      const plan = planStatement(statement, options) ?? guard(statement, options) ?? respelled(statement, options);
+      steps.push({start, end, plan});
     } catch (error) {
       return {kind: 'refused', error, at: start, steps};
     }
@@ -62,6 +64,11 @@ function guard(statement: string, options: LexicalOptions): Plan | undefined {
       position,
     }),
   );
+}
+
+function respelled(statement: string, options: LexicalOptions): Plan | undefined {
+  const sql = withoutRoleCalls(statement, options);
+  return sql === undefined ? undefined : {kind: 'rewrite', sql, keepsPlaces: true};
 }
 
 const refusal = (tag: string, error: SqlError): Plan => ({kind: 'run', tag, run: () => Promise.reject(error)});
@@ -93,6 +100,11 @@ export class ReplacedText {
       const sql = replacement(step);
       if (sql === undefined) continue;
       built += text.slice(at, step.start) + sql;
+      if (step.plan?.kind === 'rewrite' && step.plan.keepsPlaces) {
+        builtCharacters += characters(text, at, step.end);
+        at = step.end;
+        continue;
+      }
       builtCharacters += characters(text, at, step.start);
       const end = builtCharacters + characters(sql, 0, sql.length);
       this.#replacements.push({

@@ -32,10 +32,10 @@ export interface StatementContext {
 
 /**
  * What becomes of a statement of ours. `rewrite`: the backend runs another text in its place, and its answer is the answer
- * (SHOW lists become SELECTs). `run`: we act, and the client sees `tag` and no rows.
+ * (SHOW lists become SELECTs). `keepsPlaces`: every character that both texts have is at the same place. `run`: we act, and the client sees `tag` and no rows.
  */
 export type Plan =
-  | {readonly kind: 'rewrite'; readonly sql: string}
+  | {readonly kind: 'rewrite'; readonly sql: string; readonly keepsPlaces?: true | undefined}
   | {readonly kind: 'run'; readonly tag: string; readonly run: (context: StatementContext) => Promise<void>};
 
 /**

@@ -86,7 +86,26 @@ describe.runIf(process.platform === 'linux')('the native relay', () => {
     const word = fc.constantFrom(...PLAIN_WORDS, 'create', 'selects', 'deallocated', '');
     const cased = fc.tuple(word, fc.boolean()).map(([text, upper]) => (upper ? text.toUpperCase() : text));
     const rest = fc.array(
-      fc.constantFrom(';', ' ', '\n', '\f', 's', 'SECRET', 'sEcre', 't', '1', '\0', '\\', '\xe4', '\x53\xb3'),
+      fc.constantFrom(
+        ';',
+        ' ',
+        '\n',
+        '\f',
+        's',
+        'SECRET',
+        'sEcre',
+        't',
+        '1',
+        '\0',
+        '\\',
+        '\xe4',
+        '\x53\xb3',
+        'uSer',
+        'ser()',
+        '(',
+        ')',
+        '()',
+      ),
       {maxLength: 6},
     );
     const space = fc.constantFrom('', ' ', '\v\r\n', '(', '\0', '\x01');

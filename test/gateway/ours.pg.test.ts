@@ -41,6 +41,22 @@ const CONVERSATIONS: Record<string, (our: Statements) => Conversation> = {
       C('s'),
       S,
     ),
+  'words that are functions elsewhere': our =>
+    burst(
+      Q(our.role),
+      Q(`SELECT 1; ${our.role}; SELECT 2`),
+      Q(`${our.show}; ${our.role}, x`),
+      Q(`${our.role}, x`),
+      run(our.role),
+      S,
+      P(`${our.role}, $1::text`, 's'),
+      DS('s'),
+      B(['a'], 's'),
+      E(),
+      S,
+      C('s'),
+      S,
+    ),
   'a list, and errors around it': our =>
     burst(
       Q(`${our.show}; SELECT x`),

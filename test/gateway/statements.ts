@@ -9,6 +9,7 @@ export interface Statements {
   readonly fail: string;
   readonly notice: string;
   readonly show: string;
+  readonly role: string;
   /** Until it is ended: `GatewayWorld.outside` has to see to that. */
   readonly wait: string;
 }
@@ -25,6 +26,7 @@ export const OURS: Statements = {
   fail: 'OURS FAIL'.padEnd(LENGTH),
   notice: 'OURS NOTICE'.padEnd(LENGTH),
   show: 'OURS SHOW'.padEnd(LENGTH),
+  role: "SELECT Current_Role(), current_catalog() IS NULL, user() = session_user(), current_user(), 'user()'",
   wait: 'OURS WAIT'.padEnd(LENGTH),
 };
 
@@ -36,6 +38,7 @@ export const THEIRS: Statements = {
   fail: DO("RAISE EXCEPTION USING ERRCODE = '42704', MESSAGE = 'no such thing', DETAIL = 'None.', HINT = 'Make it.';"),
   notice: DO("RAISE NOTICE USING ERRCODE = '00000', MESSAGE = 'something to know';"),
   show: SHOWN.padEnd(LENGTH),
+  role: "SELECT Current_Role  , current_catalog   IS NULL, user   = session_user  , current_user  , 'user()'",
   wait: DO('PERFORM pg_sleep(6000);'),
 };
 
