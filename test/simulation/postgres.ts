@@ -31,6 +31,8 @@ export interface CommittedTransaction {
 interface OpenTransaction {
   readonly xid: bigint;
   readonly changes: RowChange[];
+  /** In the first of two phases: nobody's session holds it, and it outlives the server. */
+  prepared: boolean;
 }
 
 export interface TakenSnapshot {
@@ -72,7 +74,11 @@ export interface PostgresOptions {
 /**
  * PostgreSQL as its change log and its snapshots show it. What matters is in it: a commit can be decoded before the transaction has
  * left the list of running ones; a slot begins where it was confirmed, whatever was asked for; a slot on disk lags behind;
- * commit times run backwards now and then; a commit's record may begin where the one before ends.
+ * commit times run backwards now and then; a commit's record may begin where the one before ends. log-conformance.ts has the cases that it and
+ * PostgreSQL pass.
+ *
+ * Not in it: DDL, slots that are dropped or lost, keepalives (nobody in the sinks' loop listens to them), transactions that are
+ * sent before their commit (the stream's reader hides that).
  */
 export class ModelPostgres {
   readonly log: CommittedTransaction[] = [];
@@ -133,7 +139,7 @@ export class ModelPostgres {
   // What the users do.
 
   begin(): OpenTransaction {
-    const open = {xid: this.#nextXid++, changes: []};
+    const open = {xid: this.#nextXid++, changes: [], prepared: false};
     this.#running.set(open.xid, open);
     return open;
   }
@@ -167,6 +173,10 @@ export class ModelPostgres {
     }
     this.#unlock(open);
     this.#complete(open.xid);
+  }
+
+  prepare(open: OpenTransaction): void {
+    open.prepared = true;
   }
 
   /** `gapMs`: how long it still counts as running after its commit can be decoded. False: the server has ended it. */
@@ -298,9 +308,9 @@ export class ModelPostgres {
     this.#durable = this.#confirmed;
   }
 
-  /** The server dies and is back at once: sessions and open transactions are gone, the slot is as it is on disk. */
+  /** The server dies and is back at once: sessions and their open transactions are gone, the slot is as it is on disk. */
   crash(): void {
-    for (const open of [...this.#running.values()]) this.rollback(open);
+    for (const open of [...this.#running.values()]) if (!open.prepared) this.rollback(open);
     for (const transaction of [...this.#leaving.values()]) this.#leave(transaction);
     this.#confirmed = this.#durable;
     this.releaseSlot();

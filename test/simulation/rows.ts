@@ -1,5 +1,6 @@
 import type {SinkColumn} from '../../src/catalog/definitions.ts';
 import type {StreamRelation} from '../../src/changes/stream-listener.ts';
+import type {SnapshotRows} from '../../src/sinks/snapshot-source.ts';
 
 /** A row of every table of the model: (id int4, n int4). `n` is never given twice, so a value tells where it came from. */
 export interface Row {
@@ -51,4 +52,14 @@ export function writeCopyTuple(buf: Buffer, at: number, {id, n}: Row): void {
     buf.writeInt32BE(4, at + 2 + 8 * i);
     buf.writeInt32BE(value, at + 6 + 8 * i);
   }
+}
+
+/** In the order of `id`. */
+export async function collectCopied(batches: AsyncIterable<SnapshotRows>): Promise<Row[]> {
+  const rows: Row[] = [];
+  for await (const {bytes, offsets, count} of batches) {
+    for (const at of offsets.subarray(0, count))
+      rows.push({id: bytes.readInt32BE(at + 6), n: bytes.readInt32BE(at + 14)});
+  }
+  return rows.sort((a, b) => a.id - b.id);
 }

@@ -28,9 +28,10 @@ test('a hundred seeds have every kind of fault, and every fate of every kind of 
   expect(requests.some(({what}) => 'ms' in what && what.ms > 30_000)).toBe(true);
   expect(requests.some(({what}) => 'ms' in what && what.ms < 1000)).toBe(true);
   // Below and above the ten seconds of the lease.
-  const pauses = faults.filter(fault => fault.do === 'pause').map(({ms}) => ms);
-  expect(Math.min(...pauses)).toBeLessThan(10_000);
-  expect(Math.max(...pauses)).toBeGreaterThan(10_000);
+  const pauses = faults.filter(fault => fault.do === 'pause');
+  expect(pauses.some(({ms}) => ms < 10_000)).toBe(true);
+  // Awake beside a successor, before it hears that its sessions are gone.
+  expect(pauses.some(({ms, deafMs}) => ms > 10_000 && deafMs !== undefined && deafMs > 1000)).toBe(true);
 });
 
 test('a scenario that shows something wrong is made as small as it goes', {timeout: 600_000}, async () => {

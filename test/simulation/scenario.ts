@@ -6,8 +6,16 @@ export type Fault = {readonly at: number} & (
   | {readonly do: 'request'; readonly on: RequestKind; readonly what: RequestFault}
   /** The owner of the cluster dies; with `on` while such a request is on its way. */
   | {readonly do: 'kill'; readonly on?: RequestKind | undefined}
-  /** The owner stands still for so long. Above the lease's ten seconds it wakes as a zombie. */
-  | {readonly do: 'pause'; readonly ms: number; readonly on?: RequestKind | undefined}
+  /**
+   * The owner stands still for so long. Above the lease's ten seconds it wakes as a zombie. What PostgreSQL tells it of the end of its sessions
+   * may take `deafMs` longer to arrive; until then it goes on with what it has, beside its successor.
+   */
+  | {
+      readonly do: 'pause';
+      readonly ms: number;
+      readonly deafMs?: number | undefined;
+      readonly on?: RequestKind | undefined;
+    }
   /** The replication connection is lost, between two transactions or within one. */
   | {readonly do: 'cutStream'; readonly within: boolean}
   /** The next stream that begins is lost soon; with `now` the present one is lost at once, and so it is one that re-reads. */
@@ -26,6 +34,11 @@ export type Fault = {readonly at: number} & (
 export interface EarlyCut {
   readonly after: number;
   readonly stillMs: number;
+  /**
+   * Only within one that an earlier stream of the same process has brought already. It does not stand still any longer when all of those are
+   * confirmed: then the next stream begins behind them.
+   */
+  readonly known?: boolean | undefined;
 }
 
 export interface SimulatedSink {
@@ -118,13 +131,21 @@ function changesOf(seed: number, createdAt: number, span: number): GoesOver[] {
 /** From a source of its own, as above. */
 function earlyCutsOf(seed: number, span: number): Fault[] {
   const random = randomFrom(seed);
-  return Array.from({length: 4}, () => ({
-    at: 300 + Math.floor(random() * span),
+  const at = () => 300 + Math.floor(random() * span);
+  const unknown = Array.from({length: 2}, (): Fault => ({
+    at: at(),
     do: 'cutEarly',
     now: random() < 0.8,
     // Long enough for the sinks to prove, and the worker to record, where they are.
-    cut: {after: Math.floor(random() * 10), stillMs: random() < 0.2 ? 0 : 1000 + Math.floor(random() * 2500)},
+    cut: {after: Math.floor(random() * 10), stillMs: random() < 0.4 ? 0 : 1000 + Math.floor(random() * 2500)},
   }));
+  const known = Array.from({length: 4}, (): Fault => ({
+    at: at(),
+    do: 'cutEarly',
+    now: true,
+    cut: {after: Math.floor(random() * 3), stillMs: 4000, known: true},
+  }));
+  return [...unknown, ...known];
 }
 
 function faultOf(below: (n: number) => number, random: () => number, span: number): Fault {
@@ -137,7 +158,7 @@ function faultOf(below: (n: number) => number, random: () => number, span: numbe
     case 2:
       return {at, do: 'pause', ms: 100 + below(3000), on};
     case 3:
-      return {at, do: 'pause', ms: 11_000 + below(6000), on};
+      return {at, do: 'pause', ms: 11_000 + below(6000), deafMs: below(4000), on};
     case 4:
       return {at, do: 'cutStream', within: random() < 0.7};
     case 5:

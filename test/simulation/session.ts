@@ -36,15 +36,29 @@ export interface SessionOptions {
   readonly random: () => number;
 }
 
+interface StreamOptions extends SessionOptions {
+  readonly listener: StreamListener;
+  /** Runs what the server says last, when the process hears of it. */
+  readonly hear: (act: () => void) => void;
+  /** What streams of this process have brought before, whole. */
+  readonly known: {until: Lsn};
+}
+
 const BLOCK_ROWS = 8;
+/** Of one transaction, that come at once. */
+const MOST_CHANGES = 100;
 
 /** All connections of one worker to PostgreSQL; a successor, or the server's end, ends all of them. */
 export class PostgresSession {
   readonly #options: SessionOptions;
   readonly #connection: Connection;
-  #pending = new Set<(error: SqlError) => void>();
-  #streams = new Set<ModelStream>();
-  #ended: SqlError | undefined;
+  readonly #pending = new Set<(error: SqlError) => void>();
+  readonly #streams = new Set<ModelStream>();
+  #ended = false;
+  /** The process knows. */
+  #heardEnd: SqlError | undefined;
+  #deafUntil = 0;
+  readonly #known = {until: 0n};
   readonly #onEnd: () => void;
 
   constructor(options: SessionOptions, onEnd: () => void) {
@@ -55,16 +69,28 @@ export class PostgresSession {
 
   /** The server ends it. The process hears of it when it is awake. */
   end(): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = new SqlError('57P01', 'terminating connection due to administrator command');
-    const {life, postgres} = this.#options;
+    if (this.#ended) return;
+    this.#ended = true;
+    const {postgres} = this.#options;
     for (const stream of this.#streams) if (postgres.holdsSlot(stream)) postgres.releaseSlot();
-    const pending = this.#pending;
-    this.#pending = new Set();
-    life.run(() => {
-      for (const reject of pending) reject(this.#ended!);
+    this.#hear(() => {
+      const error = new SqlError('57P01', 'terminating connection due to administrator command');
+      this.#heardEnd = error;
+      for (const reject of this.#pending) reject(error);
       this.#onEnd();
     });
+  }
+
+  /** So long what tells the process of the end of a session is lost on its way, as by a network that has forgotten the connection. */
+  deafen(ms: number): void {
+    this.#deafUntil = this.#options.life.time.now() + ms;
+  }
+
+  #hear(act: () => void): void {
+    const {life} = this.#options;
+    const lateMs = this.#deafUntil - life.time.now();
+    if (lateMs > 0) life.after(lateMs, act);
+    else life.run(act);
   }
 
   ask<T>(serve: () => T): Promise<T> {
@@ -81,7 +107,7 @@ export class PostgresSession {
   }
 
   async askLater<T>(serve: (answer: (result: () => T) => void) => void): Promise<T> {
-    if (this.#ended !== undefined) throw this.#ended;
+    if (this.#heardEnd !== undefined) throw this.#heardEnd;
     let give: (error: SqlError) => void = () => undefined;
     const ended = new Promise<never>((_, reject) => {
       give = reject;
@@ -91,7 +117,7 @@ export class PostgresSession {
     try {
       // What arrives after the end is not carried out.
       const served = this.#connection.callLater<T>('postgres', answer => {
-        if (this.#ended === undefined) serve(answer);
+        if (!this.#ended) serve(answer);
       });
       return await Promise.race([served, ended]);
     } catch (error) {
@@ -218,14 +244,21 @@ export class PostgresSession {
 
   async #openStream(start: Lsn, listener: StreamListener): Promise<OpenStream> {
     const {postgres} = this.#options;
-    const stream = new ModelStream(this.#options, listener);
-    await this.ask(() => {
-      const at = postgres.startReplication(start, stream, () => stream.send());
-      this.#streams.add(stream);
-      if (postgres.confirmedLsn > start)
-        throw new SqlError('55000', 'the slot has been moved forward by somebody else');
+    const hear = (act: () => void) => this.#hear(act);
+    const stream = new ModelStream({...this.#options, listener, hear, known: this.#known});
+    this.#streams.add(stream);
+    try {
+      const at = await this.ask(() => {
+        const from = postgres.startReplication(start, stream, () => stream.send());
+        if (postgres.confirmedLsn > start)
+          throw new SqlError('55000', 'the slot has been moved forward by somebody else');
+        return from;
+      });
       stream.begin(at);
-    });
+    } catch (error) {
+      await stream.close();
+      throw error;
+    }
     return stream;
   }
 
@@ -253,32 +286,37 @@ async function* chunks(rows: readonly Row[], {clock}: Life): AsyncGenerator<Snap
 /** One connection of the change stream. */
 class ModelStream implements OpenStream, Walsender {
   readonly ended: Promise<void>;
-  readonly #options: SessionOptions;
-  readonly #listener: StreamListener;
+  readonly #options: StreamOptions;
   readonly #relations = new Map<number, ReturnType<typeof streamRelation>>();
   readonly #buf = Buffer.alloc(2 * STREAM_TUPLE_BYTES + 1);
   #settle: {resolve: () => void; reject: (error: unknown) => void} | undefined;
+  /** Of the log: what is sent next, and how many of its changes have been. */
   #at = 0;
+  #changes = 0;
   #begun = false;
   #paused = false;
   #sending = false;
+  #confirmed: Lsn = 0n;
   #cutWithin = false;
   /** What is left of it; `after` counts down. */
   #earlyCut: EarlyCut | undefined;
 
-  constructor(options: SessionOptions, listener: StreamListener) {
+  constructor(options: StreamOptions) {
     this.#options = options;
-    this.#listener = listener;
     this.ended = new Promise((resolve, reject) => {
       this.#settle = {resolve, reject};
     });
     this.ended.catch(() => undefined);
   }
 
+  /** Nothing comes before whoever has opened it knows that. */
   begin(at: number): void {
     this.#at = at;
     this.#begun = true;
-    this.#earlyCut = this.#options.weather.takeEarlyCut();
+    const {postgres, weather, known} = this.#options;
+    const again = postgres.log.slice(at).filter(({endLsn}) => endLsn <= known.until);
+    const long = again.filter(({changes}) => changes.filter(change => change.published).length > 1);
+    this.#earlyCut = weather.takeEarlyCut(long.length);
     this.send();
   }
 
@@ -293,34 +331,41 @@ class ModelStream implements OpenStream, Walsender {
 
   confirm(lsn: Lsn): void {
     const {life, postgres, weather} = this.#options;
+    if (lsn > this.#confirmed) this.#confirmed = lsn;
     life.time.after(weather.latency('postgres'), () => {
       if (postgres.holdsSlot(this)) postgres.confirm(lsn);
     });
   }
 
+  /** What was confirmed last is told before it goes. */
   async close(): Promise<void> {
-    const {life, postgres} = this.#options;
     this.#settle?.resolve();
     this.#settle = undefined;
-    await life.clock.sleep(1);
-    if (postgres.holdsSlot(this)) postgres.releaseSlot();
+    await this.#options.life.clock.sleep(1);
+    const {postgres} = this.#options;
+    if (!postgres.holdsSlot(this)) return;
+    postgres.confirm(this.#confirmed);
+    postgres.releaseSlot();
   }
 
   readonly sessionEnded = (error: SqlError): void => {
-    this.#options.life.run(() => this.#fail(error));
+    this.#options.hear(() => this.#fail(error));
   };
 
   cut(within: boolean): boolean {
     if (this.#settle === undefined || !this.#begun) return false;
     if (within) this.#cutWithin = true;
-    else this.#break();
+    else this.abandon();
     return true;
   }
 
-  #break(): void {
-    const {postgres} = this.#options;
-    if (postgres.holdsSlot(this)) postgres.releaseSlot();
-    else this.#fail(new SqlError('08006', 'the connection was lost'));
+  /** The connection is gone, and the server notices a moment later. */
+  abandon(): void {
+    const {hear, life, postgres, weather} = this.#options;
+    hear(() => this.#fail(new SqlError('08006', 'the connection was lost')));
+    life.time.after(weather.latency('postgres'), () => {
+      if (postgres.holdsSlot(this)) postgres.releaseSlot();
+    });
   }
 
   #fail(error: unknown): void {
@@ -328,18 +373,23 @@ class ModelStream implements OpenStream, Walsender {
     this.#settle = undefined;
   }
 
+  /** The server sends some transactions of those that it has, if it still serves this stream. */
   send(): void {
     const {life, postgres, weather, random} = this.#options;
-    if (!this.#begun || this.#sending || this.#paused || this.#at >= postgres.log.length) return;
+    if (!this.#begun || this.#sending || this.#paused || this.#settle === undefined) return;
+    if (this.#at >= postgres.log.length || !postgres.holdsSlot(this)) return;
     this.#sending = true;
-    const count = 1 + Math.floor(random() * 6);
+    const until = Math.min(postgres.log.length, this.#at + 1 + Math.floor(random() * 6));
     life.after(weather.latency('postgres'), () => {
       this.#sending = false;
-      for (let i = 0; i < count && this.#settle !== undefined && this.#at < postgres.log.length; i++) {
-        this.#hear(postgres.log[this.#at++]);
+      while (this.#settle !== undefined && this.#at < until) {
+        const isLast = this.#at === until - 1;
+        if (!this.#hear(postgres.log[this.#at], isLast && random() < 0.3)) break;
+        this.#at++;
+        this.#changes = 0;
         if (this.#standsStill()) return;
       }
-      if (this.#settle !== undefined) this.send();
+      this.send();
     });
   }
 
@@ -350,52 +400,73 @@ class ModelStream implements OpenStream, Walsender {
     this.#earlyCut = {...cut, after: cut.after - 1};
     if (cut.after !== 0) return false;
     this.#sending = true;
-    this.#options.life.after(cut.stillMs, () => {
+    const {life, postgres, known} = this.#options;
+    const until = life.time.now() + cut.stillMs;
+    const goOn = (): void => {
+      if (life.time.now() < until && !(cut.known === true && postgres.confirmedLsn >= known.until)) {
+        life.after(Math.min(20, until - life.time.now()), goOn);
+        return;
+      }
       this.#sending = false;
       this.send();
-    });
+    };
+    goOn();
     return true;
   }
 
-  #isToBreak(sent: readonly RowChange[], at: number): boolean {
+  /** Within the transaction, when all of it but the last change has come. */
+  #isToBreak({endLsn}: CommittedTransaction, sent: readonly RowChange[], at: number): boolean {
     if (at !== sent.length - 1 || sent[at].relation === HEARTBEAT) return false;
-    return this.#cutWithin || (sent.length > 1 && this.#earlyCut !== undefined && this.#earlyCut.after < 0);
+    if (this.#cutWithin) return true;
+    const cut = this.#earlyCut;
+    if (cut === undefined || cut.after >= 0 || sent.length === 1) return false;
+    return cut.known !== true || endLsn <= this.#options.known.until;
   }
 
-  #hear(transaction: CommittedTransaction): void {
+  /** False: the rest of it has not come yet, or never will. `partly`: what arrives now ends within it, if it has not begun before. */
+  #hear(transaction: CommittedTransaction, partly: boolean): boolean {
     const sent = transaction.changes.filter(({published}) => published);
     // The server leaves out transactions in which nothing is published.
-    if (sent.length === 0) return;
-    const listener = this.#listener;
+    if (sent.length === 0) return true;
+    const {listener, random, known} = this.#options;
     const {xid, commitLsn, commitTime, endLsn} = transaction;
+    const begins = this.#changes === 0;
+    const end = this.#changes + (partly && begins ? 1 + Math.floor(random() * sent.length) : MOST_CHANGES);
     try {
-      listener.begin({xid: Number(BigInt.asUintN(32, xid)), commitLsn, commitTime});
-      for (const [i, change] of sent.entries()) {
-        if (this.#isToBreak(sent, i)) {
+      if (begins) listener.begin({xid: Number(BigInt.asUintN(32, xid)), commitLsn, commitTime});
+      for (; this.#changes < sent.length; this.#changes++) {
+        if (this.#changes >= end || this.#settle === undefined) return false;
+        if (this.#isToBreak(transaction, sent, this.#changes)) {
           this.#cutWithin = false;
           this.#earlyCut = undefined;
-          this.#break();
-          return;
+          this.abandon();
+          return false;
         }
-        this.#change(change.relation, change.before, change.after);
+        const {relation, before, after} = sent[this.#changes];
+        this.#change(relation, before, after);
       }
+      if (this.#changes >= end || this.#settle === undefined) return false;
+      if (endLsn > known.until) known.until = endLsn;
       listener.commit({endLsn});
+      return true;
     } catch (error) {
       const {postgres} = this.#options;
       this.#fail(error);
       if (postgres.holdsSlot(this)) postgres.releaseSlot();
+      return false;
     }
   }
 
   #change(oid: number, before: Row | undefined, after: Row | undefined): void {
+    const {listener} = this.#options;
     const buf = this.#buf;
     const relation = this.#relation(oid);
     if (before !== undefined) writeStreamTuple(buf, 0, before);
     const newAt = before === undefined ? 0 : STREAM_TUPLE_BYTES + 1;
     if (after !== undefined) writeStreamTuple(buf, newAt, after);
-    if (before === undefined) this.#listener.insert(relation, buf, newAt);
-    else if (after === undefined) this.#listener.delete(relation, buf, 0, true);
-    else this.#listener.update(relation, buf, 0, true, newAt);
+    if (before === undefined) listener.insert(relation, buf, newAt);
+    else if (after === undefined) listener.delete(relation, buf, 0, true);
+    else listener.update(relation, buf, 0, true, newAt);
     buf.fill(0xee);
   }
 

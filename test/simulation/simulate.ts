@@ -203,6 +203,7 @@ function strike(fault: Fault, around: Surroundings & {owner: () => SimulatedWork
     case 'pause':
       stopping(worker => {
         worker.life.pause();
+        if (fault.deafMs !== undefined) worker.session.deafen(fault.ms + fault.deafMs);
         time.after(fault.ms, () => {
           trace(`${worker.life.name}: goes on`);
           worker.life.resume();
@@ -241,7 +242,7 @@ function strike(fault: Fault, around: Surroundings & {owner: () => SimulatedWork
   }
 }
 
-/** Writers on the model PostgreSQL: insertions, updates, deletions, changes of keys, rollbacks, on a few keys that they share. */
+/** Writers on the model PostgreSQL: insertions, updates, deletions, changes of keys, rollbacks, two phases, on a few keys that they share. */
 class Users {
   committed = 0;
   readonly #scenario: Scenario;
@@ -286,17 +287,26 @@ class Users {
         this.#time.after(this.#random() * 20, step);
         return;
       }
-      if (this.#random() < 0.08) this.#postgres.rollback(open);
-      else {
-        // Long ones stand for a synchronous standby that is slow.
-        const r = this.#random();
-        const gapMs = r < 0.5 ? 0 : r < 0.93 ? 2 * this.#random() : 400 * this.#random();
-        if (this.#postgres.commit(open, gapMs)) this.committed++;
+      if (this.#random() < 0.94) {
+        this.#end(open);
+        return;
       }
-      this.#active--;
-      this.#time.after(this.#random() * 60, () => this.#next());
+      this.#postgres.prepare(open);
+      this.#time.after(this.#random() * 300, () => this.#end(open));
     };
     this.#time.after(this.#random() * 10, step);
+  }
+
+  #end(open: Parameters<ModelPostgres['commit']>[0]): void {
+    if (this.#random() < 0.08) this.#postgres.rollback(open);
+    else {
+      // Long ones stand for a synchronous standby that is slow.
+      const r = this.#random();
+      const gapMs = r < 0.5 ? 0 : r < 0.93 ? 2 * this.#random() : 400 * this.#random();
+      if (this.#postgres.commit(open, gapMs)) this.committed++;
+    }
+    this.#active--;
+    this.#time.after(this.#random() * 60, () => this.#next());
   }
 
   #write(open: Parameters<ModelPostgres['write']>[0]): void {

@@ -77,11 +77,12 @@ export class SimulatedWeather implements Weather {
     this.#earlyCuts.push(cut);
   }
 
-  /** For a stream that begins. */
-  takeEarlyCut(): EarlyCut | undefined {
-    const cut = this.#earlyCuts.shift();
-    if (cut !== undefined) this.fired++;
-    return cut;
+  /** For a stream that begins, and that re-reads so many transactions within which it can be lost. */
+  takeEarlyCut(known: number): EarlyCut | undefined {
+    const at = this.#earlyCuts.findIndex(cut => cut.known !== true || known > cut.after + 1);
+    if (at === -1) return undefined;
+    this.fired++;
+    return this.#earlyCuts.splice(at, 1)[0];
   }
 
   fault(kind: RequestKind, life: Life): RequestFault | undefined {
