@@ -1,6 +1,7 @@
 import type {Name, ShowableKind} from '../sql/ast.ts';
 import {printName} from '../sql/print.ts';
 import {quoteText} from '../sql/quote.ts';
+import {relationOid} from './relation-oid.ts';
 
 type RelationKind = Extract<ShowableKind, 'table' | 'view' | 'materializedView' | 'index'>;
 
@@ -19,7 +20,7 @@ export function showCreateRelation(kind: RelationKind, name: Name, redacted: boo
     `SELECT ${fullName} AS name, CASE WHEN c.relkind = ANY ('{${relkinds}}') THEN mz_internal.relation_sql(c.oid, ${redacted}) ELSE ` +
     `mz_internal.raise_error('42809', ${fullName} || ' is not ${title}', NULL, NULL)::text END AS create_sql ` +
     `FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ` +
-    `WHERE c.oid = ${quoteText(printName(name))}::pg_catalog.regclass`
+    `WHERE c.oid = ${relationOid(name, 'true', {types: ['connection', 'secret', 'sink'], complaint: `${fullNameOf('o.name', 's.name')} || ' is not ${title}'`})}`
   );
 }
 
@@ -34,5 +35,5 @@ export function showCreateType(name: Name, redacted: boolean): string {
   );
 }
 
-const fullNameOf = (column: string): string =>
-  `pg_catalog.concat_ws('.', pg_catalog.current_database(), n.nspname, ${column})`;
+const fullNameOf = (column: string, schema = 'n.nspname'): string =>
+  `pg_catalog.concat_ws('.', pg_catalog.current_database(), ${schema}, ${column})`;

@@ -1,8 +1,8 @@
 import {SqlError} from '../base/sql-error.ts';
 import type {ListedKind, Name, ShowList} from '../sql/ast.ts';
-import {printName} from '../sql/print.ts';
 import {quoteName, quoteText} from '../sql/quote.ts';
 import {dotted, notYet, refuse, singleName} from './ask.ts';
+import {relationOid} from './relation-oid.ts';
 import {defaultPrivileges, privileges, roleOid} from './show-privileges.ts';
 import type {Plan} from './statement.ts';
 
@@ -99,7 +99,7 @@ const LISTS: Record<ListedKind, (statement: ShowList) => List> = {
     from:
       `SELECT a.attname::text AS name, NOT a.attnotnull AS nullable, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, ` +
       `COALESCE(pg_catalog.col_description(a.attrelid, a.attnum), '') AS comment, a.attnum FROM pg_catalog.pg_attribute a ` +
-      `WHERE a.attrelid = ${relationOid(from!, 'columns')} AND a.attnum > 0 AND NOT a.attisdropped`,
+      `WHERE a.attrelid = ${havingOid(from!, 'columns')} AND a.attnum > 0 AND NOT a.attisdropped`,
     order: 'attnum',
   }),
   roleMembership: ({role}) => ({
@@ -145,7 +145,7 @@ function inSchema(
 }
 
 function showIndexes({from, on, cluster}: ShowList): List {
-  const relation = on ? ` AND i.indrelid = ${relationOid(on, 'indexes')}` : ` AND c.relnamespace = ${schemaOid(from)}`;
+  const relation = on ? ` AND i.indrelid = ${havingOid(on, 'indexes')}` : ` AND c.relnamespace = ${schemaOid(from)}`;
   return {
     columns: ['name', 'on', 'cluster', 'key', 'comment'],
     from:
@@ -184,21 +184,14 @@ function schemaOid(from: Name | undefined): string {
   return `${quoteText(quoteName(from.parts.at(-1)!))}::pg_catalog.regnamespace::oid`;
 }
 
-/** Of objects that have none of these it says what they are, instead of that there is no such relation. */
-function relationOid(name: Name, wanted: 'columns' | 'indexes'): string {
-  const quoted = quoteText(printName(name));
-  const schema = name.parts.length > 1 ? `s.name = ${quoteText(name.parts.at(-2)!)}` : IN_PATH;
-  const wrong =
-    `(SELECT mz_internal.raise_error('42809', pg_catalog.format('%s is %s %s and so does not have ${wanted}', ` +
-    `o.name, CASE o.type WHEN 'index' THEN 'an' ELSE 'a' END, o.type), NULL, NULL)::text::oid ` +
-    `FROM mz_catalog.mz_objects o JOIN mz_catalog.mz_schemas s ON s.id = o.schema_id ` +
-    `WHERE o.name = ${quoteText(name.parts.at(-1)!)} AND o.type IN ('connection', 'secret', 'sink', 'index') AND ${schema} LIMIT 1)`;
-  const missing = `mz_internal.raise_error('42P01', ${quoteText(`relation "${dotted(name)}" does not exist`)}, NULL, NULL)::text::oid`;
-  const found = `(SELECT c.oid FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass(${quoted}) AND c.relkind NOT IN ('i', 'I'))`;
-  return `COALESCE(${found}, ${wrong}, ${missing})`;
-}
-
-const IN_PATH = 's.name = ANY (pg_catalog.current_schemas(true)::text[])';
+/** Of a relation that has them. */
+const havingOid = (name: Name, wanted: 'columns' | 'indexes'): string =>
+  relationOid(name, "c.relkind NOT IN ('i', 'I')", {
+    types: ['connection', 'secret', 'sink', 'index'],
+    complaint:
+      `pg_catalog.format('%s is %s %s and so does not have ${wanted}', ` +
+      `o.name, CASE o.type WHEN 'index' THEN 'an' ELSE 'a' END, o.type)`,
+  });
 
 const inDatabaseOf = (from: Name | undefined): string => (from?.parts.length === 2 ? inDatabase(from.parts[0]) : '');
 
