@@ -1,12 +1,13 @@
 import {defineConfig} from 'vitest/config';
 import {BaseSequencer, type TestSpecification} from 'vitest/node';
 
-/** Files that take minutes, the longest first. Begun late, one of them would be what the whole run waits for in the end. */
+/** Files that take a minute or more, the longest first. Begun late, one of them would be what the whole run waits for in the end. */
 const LONG = [
   'test/crash/crash.',
   'test/hostile/mutated-sessions.',
   'test/faults/network.',
-  'test/faults/rolling-brokers.',
+  'test/engine/embedded.',
+  'test/changes/replication-stream.',
 ];
 
 /** A machine that has not run the tests yet knows nothing but their sizes, and the longest ones are short. */
