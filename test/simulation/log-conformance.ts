@@ -390,7 +390,8 @@ export function registerLogCases(name: string, openWorld: () => Promise<LogWorld
       const successor = await world.source();
       await put(world, a, 1, 12);
       first.stream.resume();
-      expect(await codeOf(first.stream.ended)).toBe('57P01');
+      // What the server has said last, or that nobody answers any more, whichever it notices first.
+      expect(['57P01', '08006']).toContain(await codeOf(first.stream.ended));
       expect(changesOf(first.listener.of(a))).not.toContainEqual(['1=11>1=12']);
       expect(changesOf((await read(world, successor, start)).of(a))).toEqual([['+1=10'], ['1=10>1=11'], ['1=11>1=12']]);
     });

@@ -361,8 +361,8 @@ class ModelStream implements OpenStream, Walsender {
 
   /** The connection is gone, and the server notices a moment later. */
   abandon(): void {
-    const {hear, life, postgres, weather} = this.#options;
-    hear(() => this.#fail(new SqlError('08006', 'the connection was lost')));
+    const {life, postgres, weather} = this.#options;
+    life.run(() => this.#fail(new SqlError('08006', 'the connection was lost')));
     life.time.after(weather.latency('postgres'), () => {
       if (postgres.holdsSlot(this)) postgres.releaseSlot();
     });
