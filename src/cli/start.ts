@@ -90,7 +90,8 @@ export async function start({config, log, signal, ready}: Start): Promise<void> 
         log,
         plan: planStatement,
         secrets,
-        connectControl: () => connect(engine, {applicationName: 'sluice gateway'}),
+        connectControl: () =>
+          connect(engine, {applicationName: 'sluice gateway', settings: {plan_cache_mode: 'force_generic_plan'}}),
         tls,
         isTrusted: isLoopback,
         takesAdministrators,
