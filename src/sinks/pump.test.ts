@@ -67,21 +67,21 @@ let target: Recorder;
 let intake: SinkIntake;
 let pump: SinkPump;
 
-function beginAgain(): void {
+function beginAgain(progress = START): void {
   now = 0;
   sleeps = [];
   target = new Recorder();
   const currentNames = new Map([[1, 'id']]);
-  intake = new SinkIntake({definition, progress: START, currentNames, spillDirectory: directory, sliceBytes: 1 << 20});
-  pump = newPump(undefined);
+  intake = new SinkIntake({definition, progress, currentNames, spillDirectory: directory, sliceBytes: 1 << 20});
+  pump = newPump(undefined, progress);
 }
-beforeEach(beginAgain);
+beforeEach(() => beginAgain());
 
-function newPump(catchUp: CatchUp | undefined): SinkPump {
+function newPump(catchUp: CatchUp | undefined, progress = START): SinkPump {
   return new SinkPump({
     target,
     intake,
-    progress: START,
+    progress,
     clock: {now: () => now, sleep},
     commitIntervalMs: 100,
     commitMessages: 1000,
@@ -140,6 +140,26 @@ test('without changes progress is committed seldom', async () => {
   await committed(1);
   expect(target.committed).toEqual([{...START, endLsn: 110n, time: 5n}]);
   expect(target.rows).toBe(0);
+  await finish(running);
+});
+
+test('a time that the target knows to be over stays so, also where the stream comes back to what others have changed in it', async () => {
+  const over: Progress = {...START, endLsn: 110n, time: 5n, timeClosed: true};
+  beginAgain(over);
+  const running = pump.run();
+  transaction(110n, 5n, false);
+  transaction(210n, 5n, false);
+  now = 30_000;
+  pump.tick();
+  await committed(1);
+  transaction(310n, 6n, false);
+  now = 60_000;
+  pump.tick();
+  await committed(2);
+  expect(target.committed).toEqual([
+    {...over, endLsn: 210n},
+    {...over, endLsn: 310n, time: 6n, timeClosed: false},
+  ]);
   await finish(running);
 });
 

@@ -259,10 +259,12 @@ export class SinkPump {
     const floor = written === undefined || written.time < previous.time ? previous.time : written.time;
     const base = {version: previous.version, system: previous.system, timeline: previous.timeline};
     if (caughtUp) {
-      // The clock may stay where it is for the next transaction, so this time is still open.
+      // The clock may stay where it is for the next transaction, so this time is still open: unless an earlier stream had left it when it
+      // was last committed, and this one has come back to what others have changed in it.
       const time = received.clock > floor ? received.clock : floor;
+      const timeClosed = previous.timeClosed && time === previous.time;
       const filter = pending(intake.filter, received);
-      return {progress: {...base, endLsn: received.endLsn, time, timeClosed: false, ...filter}, position: received};
+      return {progress: {...base, endLsn: received.endLsn, time, timeClosed, ...filter}, position: received};
     }
     const {end} = written!;
     // Behind `end` there may be more of this time, if only of the relation that the sink goes over to.
