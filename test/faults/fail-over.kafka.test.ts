@@ -76,8 +76,6 @@ test(
     await world.level();
     await using client = await connectTo(standby.url);
     await poll('the copy of the slot', LIMIT_MS, async () => {
-      // The copy lasts once the slot has moved on, which takes one of these; PostgreSQL writes them every 15 seconds by itself.
-      await world.query('SELECT pg_log_standby_snapshot()');
       const {rowCount} = await client.query(
         'SELECT FROM pg_replication_slots WHERE synced AND NOT temporary AND invalidation_reason IS NULL',
       );
