@@ -238,6 +238,29 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
     },
   );
 
+  test('DROP SCHEMA and CREATE SECRET that meet leave no secret without a schema', async () => {
+    const other = await world.session(world.owner);
+    const {pid} = (await other.query<{pid: number}>('SELECT pg_backend_pid() AS pid')).rows[0];
+    const secret = createSecret({name: ['met', 'x'], ifNotExists: false});
+
+    await session.query('CREATE SCHEMA met');
+    await session.query('BEGIN');
+    await run(session, secret);
+    const dropping = other.query('DROP SCHEMA met');
+    await untilWaiting(pid, dropping);
+    await session.query('COMMIT');
+    await expect(dropping).rejects.toMatchObject({code: '2BP01'});
+
+    await session.query('BEGIN');
+    await session.query('DROP SCHEMA met CASCADE');
+    const creating = run(other, secret);
+    await untilWaiting(pid, creating);
+    await session.query('COMMIT');
+    await expect(creating).rejects.toMatchObject({code: '3F000', message: 'schema "met" does not exist'});
+    const {rows} = await world.admin.query(`SELECT FROM mz_sluice.item WHERE name = 'x'`);
+    expect(rows).toEqual([]);
+  });
+
   test('renames and moves need nobody to follow them', async () => {
     await fixture('before');
     await session.query('ALTER TABLE before.t RENAME COLUMN id TO "Key"');

@@ -116,8 +116,9 @@ BEGIN
 END
 $$;
 
--- Where an object of this name would be created. An unqualified name goes into the first schema of the caller's path.
-CREATE FUNCTION mz_sluice.schema_for_new(acting oid, schema_name text, path text[]) RETURNS oid LANGUAGE plpgsql STABLE
+-- Where an object of this name would be created, locked against DROP SCHEMA as by PostgreSQL's own commands. An unqualified name goes into
+-- the first schema of the caller's path.
+CREATE FUNCTION mz_sluice.schema_for_new(acting oid, schema_name text, path text[]) RETURNS oid LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   schema oid;
@@ -126,10 +127,8 @@ BEGIN
   IF schema_name IS NULL THEN
     RAISE 'no schema has been selected to create in' USING ERRCODE = '3F000';
   END IF;
-  schema := (SELECT oid FROM pg_namespace WHERE nspname = schema_name);
-  IF schema IS NULL THEN
-    RAISE 'schema "%" does not exist', schema_name USING ERRCODE = '3F000';
-  END IF;
+  -- Takes an ACCESS SHARE lock until the end of the transaction, and says 3F000 when the schema is gone.
+  schema := (SELECT objid FROM pg_get_object_address('schema', ARRAY[schema_name], '{}'));
   IF mz_sluice.is_system_schema(schema_name::name) THEN
     RAISE 'permission denied for schema %', schema_name USING ERRCODE = '42501',
       DETAIL = 'System schemas cannot be changed.';
