@@ -22,7 +22,7 @@ export interface Used {
 }
 
 /** Of a whole server, whose processes are many. */
-const SERVER_SAMPLE_MS = 50;
+const SERVER_SAMPLE_MS = 250;
 
 export class Watch {
   readonly #processes: readonly Usage[];
