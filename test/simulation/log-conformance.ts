@@ -150,6 +150,13 @@ async function published(world: LogWorld): Promise<number> {
   return relation;
 }
 
+/** Rows 1 to 3, in one transaction. */
+async function putThree(world: LogWorld, relation: number): Promise<void> {
+  const several = await world.begin();
+  for (const id of [1, 2, 3]) await several.write(relation, id, {id, n: id});
+  await several.commit();
+}
+
 /** A transaction with one change, committed. */
 async function put(world: LogWorld, relation: number, id: number, n: number | undefined): Promise<void> {
   const transaction = await world.begin();
@@ -301,9 +308,7 @@ export function registerLogCases(name: string, openWorld: () => Promise<LogWorld
       await using world = await openWorld();
       const a = await published(world);
       const start = await world.confirmed();
-      const several = await world.begin();
-      for (const id of [1, 2, 3]) await several.write(a, id, {id, n: id});
-      await several.commit();
+      await putThree(world, a);
       const source = await world.source();
       const failure = new Error('no more');
       const {listener, stream} = await open(source, start);
@@ -361,9 +366,7 @@ export function registerLogCases(name: string, openWorld: () => Promise<LogWorld
       await using world = await openWorld();
       const a = await published(world);
       const start = await world.confirmed();
-      const several = await world.begin();
-      for (const id of [1, 2, 3]) await several.write(a, id, {id, n: id});
-      await several.commit();
+      await putThree(world, a);
       const source = await world.source();
       const {listener, stream} = await open(source, start);
       let closing: Promise<void> | undefined;
