@@ -34,15 +34,14 @@ export class Usage {
   readonly #threads: ThreadsSample[] = [];
   /** Of each thread when it was seen last; those that have ended count on. */
   readonly #times = new Map<string, ThreadTimes & {readonly group: string}>();
-  readonly #timers: readonly NodeJS.Timeout[];
+  readonly #timer: NodeJS.Timeout;
   #peakRssMib = 0;
 
   constructor(pid: number) {
     this.#pid = pid;
     this.#cpu = new CpuTime(() => cpuSecondsOf(pid), SAMPLE_MS);
-    this.#timers = [setInterval(() => this.#takePeak(), SELDOM_MS), setInterval(() => this.#takeThreads(), SELDOM_MS)];
-    this.#takePeak();
-    this.#takeThreads();
+    this.#timer = setInterval(() => this.#take(), SELDOM_MS);
+    this.#take();
   }
 
   /** Between two moments, as Date.now() tells them. Without `from`: since the process began. */
@@ -71,9 +70,13 @@ export class Usage {
 
   stop(): void {
     this.#cpu.stop();
+    this.#take();
+    clearInterval(this.#timer);
+  }
+
+  #take(): void {
     this.#takePeak();
     this.#takeThreads();
-    for (const timer of this.#timers) clearInterval(timer);
   }
 
   #takeThreads(): void {

@@ -24,7 +24,8 @@ const GRANTABLE = new Set(['connection', 'secret', 'cluster']);
 const GRANTABLE_IN_PLURAL = new Set(['connections', 'secrets', 'clusters']);
 /** Of these PostgreSQL knows no ALL. */
 const ALL_OF_OURS = new Set([...GRANTABLE_IN_PLURAL, 'databases', 'schemas', 'types']);
-const HAVE_SETTINGS = new Set(['role', 'user', 'database']);
+/** What ALTER … SET keeps variables for, in PostgreSQL. */
+export const HAVE_SETTINGS: ReadonlySet<string> = new Set(['role', 'user', 'database']);
 const SYSTEM_PRIVILEGES = new Set(['createrole', 'createdb', 'createcluster', 'createnetworkpolicy']);
 const FIRST_WORDS = new Set([
   'create',

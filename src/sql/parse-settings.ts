@@ -2,10 +2,6 @@ import type {AlterSettings} from './ast.ts';
 import {parseReset, parseSet} from './parse-objects.ts';
 import type {TokenStream} from './token-stream.ts';
 
-/** Of roles and databases. */
-export const seesSettings = (tokens: TokenStream): boolean =>
-  ['ROLE', 'USER', 'DATABASE'].includes(tokens.word().toUpperCase());
-
 /** Behind ALTER, in front of ROLE, USER or DATABASE. Whose settings they are is PostgreSQL's to read. */
 export function parseAlterSettings(tokens: TokenStream): AlterSettings {
   tokens.skip();

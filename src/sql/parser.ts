@@ -1,5 +1,5 @@
 import type {Statement, Unsupported} from './ast.ts';
-import type {Family} from './classify.ts';
+import {HAVE_SETTINGS, type Family} from './classify.ts';
 import type {LexicalOptions} from './lexer.ts';
 import {parseCreateCluster, parseCreateClusterReplica} from './parse-cluster.ts';
 import {parseCreateConnection, parseValidateConnection} from './parse-connection.ts';
@@ -7,7 +7,7 @@ import {parseAlter, parseComment, parseDrop, parseReset, parseSet, takeKind} fro
 import {parseGrant} from './parse-privileges.ts';
 import {parseSchema} from './parse-schema.ts';
 import {parseSecretExpression} from './parse-secret.ts';
-import {parseAlterSettings, seesSettings} from './parse-settings.ts';
+import {parseAlterSettings} from './parse-settings.ts';
 import {parseShow} from './parse-show.ts';
 import {parseCreateSink, parseExplainSchema} from './parse-sink.ts';
 import {TokenStream} from './token-stream.ts';
@@ -33,7 +33,7 @@ function parseFamily(tokens: TokenStream, family: Family): Statement {
     case 'create':
       return parseCreate(tokens);
     case 'alter':
-      return seesSettings(tokens) ? parseAlterSettings(tokens) : parseAlter(tokens);
+      return HAVE_SETTINGS.has(tokens.word()) ? parseAlterSettings(tokens) : parseAlter(tokens);
     case 'drop':
       return parseDrop(tokens);
     case 'comment':

@@ -49,5 +49,15 @@ export function refuse(tag: string, error: SqlError): Plan {
   return {kind: 'run', tag, run: () => Promise.reject(error)};
 }
 
+/** What `plan` returns; an `SqlError` that it throws becomes a refusal. */
+export function orRefuse(tag: string, plan: () => Plan): Plan {
+  try {
+    return plan();
+  } catch (error) {
+    if (error instanceof SqlError) return refuse(tag, error);
+    throw error;
+  }
+}
+
 /** `"a"` in messages about one name, dotted without quotes around the parts. */
 export const dotted = (name: Name): string => name.parts.join('.');

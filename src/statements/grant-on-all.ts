@@ -6,7 +6,7 @@ import {quoteName} from '../sql/quote.ts';
 import {ask, singleName} from './ask.ts';
 import {roleReference} from './change-object.ts';
 import {requireGrantor} from './grantor.ts';
-import {requireThisDatabase, schemaHere} from './schemas.ts';
+import {requireThisDatabase, schemasHere} from './schemas.ts';
 import type {Plan, StatementContext} from './statement.ts';
 
 /** Every object that there is now: of our kinds by the catalog, of PostgreSQL's by its own GRANT, which checks as it always does. */
@@ -18,8 +18,7 @@ export function planGrantOnAll(statement: GrantOnAll): Plan {
     run: async context => {
       await requireGrantor(statement, context);
       for (const name of databases) await requireThisDatabase(singleName(name, 'database'), name, context);
-      const within: string[] = [];
-      for (const schema of schemas) within.push(await schemaHere(schema, context));
+      const within = await schemasHere(schemas, context);
       if (isOurs(object)) {
         await ask(context, grantOnAll(object, within, {privileges, grantees: roles.map(roleReference), revoke}));
         return;

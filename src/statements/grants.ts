@@ -6,7 +6,7 @@ import {printRole} from '../sql/print.ts';
 import {ask, objectName, singleName} from './ask.ts';
 import {roleReference} from './change-object.ts';
 import {requireGrantor} from './grantor.ts';
-import {requireThisDatabase, schemaHere} from './schemas.ts';
+import {requireThisDatabase, schemasHere} from './schemas.ts';
 import type {Plan} from './statement.ts';
 
 export function planGrant(statement: Grant): Plan {
@@ -63,8 +63,7 @@ export function planAlterDefaultPrivileges(statement: AlterDefaultPrivileges): P
       if (database !== undefined) {
         await requireThisDatabase(singleName(database, 'database'), database, context);
       }
-      const names: string[] = [];
-      for (const schema of schemas) names.push(await schemaHere(schema, context));
+      const names = await schemasHere(schemas, context);
       await ask(
         context,
         alterDefaultPrivileges(

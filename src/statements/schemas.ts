@@ -11,9 +11,8 @@ export function planSchemaOfDatabase({tag, names, before, rest}: SchemaOfDatabas
     kind: 'run',
     tag,
     run: async context => {
-      const schemas: string[] = [];
-      for (const name of names) schemas.push(quoteName(await schemaHere(name, context)));
-      await context.query(`${before}${schemas.join(', ')}${rest}`);
+      const schemas = await schemasHere(names, context);
+      await context.query(`${before}${schemas.map(quoteName).join(', ')}${rest}`);
     },
   };
 }
@@ -24,8 +23,7 @@ export function planSwapSchema({name, other}: SwapSchema): Plan {
     kind: 'run',
     tag: 'ALTER SCHEMA',
     run: async context => {
-      const one = quoteName(await schemaHere(name, context));
-      const two = quoteName(await schemaHere(other, context));
+      const [one, two] = (await schemasHere([name, other], context)).map(quoteName);
       if (one === two) throw new SqlError('42710', 'a schema cannot be swapped with itself', {position: other.at});
       const between = quoteName(`swap_${randomBytes(8).toString('hex')}`);
       for (const [from, to] of [
@@ -39,8 +37,14 @@ export function planSwapSchema({name, other}: SwapSchema): Plan {
   };
 }
 
-/** The name without its database; 0A000 if that is another one. */
-export async function schemaHere(name: Name, context: StatementContext): Promise<string> {
+/** The names without their database; 0A000 for the first that is in another one. */
+export async function schemasHere(names: readonly Name[], context: StatementContext): Promise<string[]> {
+  const schemas: string[] = [];
+  for (const name of names) schemas.push(await schemaHere(name, context));
+  return schemas;
+}
+
+async function schemaHere(name: Name, context: StatementContext): Promise<string> {
   const [schema, database, ...more] = name.parts.toReversed();
   if (more.length > 0) {
     throw new SqlError('42601', `improper schema name (too many dotted names): ${dotted(name)}`, {position: name.at});

@@ -3,7 +3,7 @@ import type {AlterSettings, ResetVariable, SetVariable, ShowVariable} from '../s
 import {quoteName, quoteText} from '../sql/quote.ts';
 import {ISOLATION_OF_OTHERS, isSessionVariable, normalValue, SESSION_VARIABLES} from '../sql/variables.ts';
 import type {SessionVariableName} from '../sql/variables.ts';
-import {refuse} from './ask.ts';
+import {orRefuse, refuse} from './ask.ts';
 import type {Plan, StatementContext} from './statement.ts';
 
 /** Behind every path of a user, so that `mz_sinks` is found without its schema; SHOW hides it. */
@@ -38,13 +38,10 @@ export function planSetVariable({scope, variable, values}: SetVariable): Plan | 
   if (variable === 'transaction_isolation') return planSetIsolation(set, values);
   if (variable === 'database') return planSetDatabase(values);
   if (!isSessionVariable(variable)) return undefined;
-  try {
+  return orRefuse('SET', () => {
     const sql = assignment(set, variable, values);
     return variable === 'cluster' && values !== undefined ? planSetCluster(sql, values[0]) : {kind: 'rewrite', sql};
-  } catch (error) {
-    if (error instanceof SqlError) return refuse('SET', error);
-    throw error;
-  }
+  });
 }
 
 /** Throws 22023. */
@@ -55,16 +52,13 @@ function assignment(set: string, variable: SessionVariableName, values: readonly
 /** Who may is PostgreSQL's to say; it asks for SET on the parameter as well, because it does not know it. */
 export function planAlterSettings({before, setting}: AlterSettings): Plan {
   const {variable} = setting;
-  try {
+  return orRefuse('ALTER', () => {
     const change =
       setting.kind === 'setVariable' && isSessionVariable(variable)
         ? assignment('SET', variable, setting.values)
         : `RESET sluice.${variable}`;
     return {kind: 'rewrite', sql: `${before}${change}`};
-  } catch (error) {
-    if (error instanceof SqlError) return refuse('ALTER', error);
-    throw error;
-  }
+  });
 }
 
 export function planResetVariable({variable}: ResetVariable): Plan {

@@ -1,14 +1,14 @@
 import {SqlError} from '../base/sql-error.ts';
 import type {ListedKind, Name, ShowList} from '../sql/ast.ts';
 import {quoteName, quoteText} from '../sql/quote.ts';
-import {dotted, notYet, refuse, singleName} from './ask.ts';
+import {dotted, notYet, orRefuse, singleName} from './ask.ts';
 import {relationOid} from './relation-oid.ts';
 import {defaultPrivileges, privileges, roleOid} from './show-privileges.ts';
 import type {Plan} from './statement.ts';
 
 /** SHOW lists are queries over the catalog, sorted by their columns, left to right. */
 export function planShowList(statement: ShowList): Plan {
-  try {
+  return orRefuse('SHOW', () => {
     const {columns, from, order} = LISTS[statement.list](statement);
     const select = columns.map(column => quoteName(column)).join(', ');
     const filter = filterOf(statement);
@@ -16,10 +16,7 @@ export function planShowList(statement: ShowList): Plan {
       kind: 'rewrite',
       sql: `SELECT ${select} FROM (${from}) AS objects${filter} ORDER BY ${order ?? columns.map((_, i) => i + 1).join(', ')}`,
     };
-  } catch (error) {
-    if (error instanceof SqlError) return refuse('SHOW', error);
-    throw error;
-  }
+  });
 }
 
 interface List {

@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import {afterAll, beforeAll, describe, expect, test, vi} from 'vitest';
+import {afterAll, beforeAll, describe, expect, test} from 'vitest';
+import {poll} from '../../scripts/process/poll.ts';
 import {
   alterCluster,
   createCluster,
@@ -196,14 +197,11 @@ describe.each(VERSIONS)('PostgreSQL %i', version => {
   async function untilWaiting(pid: number, work: Promise<unknown>): Promise<void> {
     let isOver = false;
     void work.finally(() => (isOver = true)).catch(() => undefined);
-    await vi.waitFor(
-      async () => {
-        expect(isOver).toBe(false);
-        const {rows} = await world.admin.query<{by: number}>('SELECT cardinality(pg_blocking_pids($1)) AS by', [pid]);
-        expect(rows[0].by).toBe(1);
-      },
-      {timeout: 60_000, interval: 20},
-    );
+    await poll('the backend to wait for one other', 60_000, async () => {
+      expect(isOver).toBe(false);
+      const {rows} = await world.admin.query<{by: number}>('SELECT cardinality(pg_blocking_pids($1)) AS by', [pid]);
+      return rows[0].by === 1;
+    });
   }
 
   test.each(['connection', 'cluster'] as const)(
