@@ -16,6 +16,8 @@ const PAIRS = Uint16Array.from({length: 100}, (_, i) => ((ZERO + Math.floor(i / 
 
 /** The last `width` digits of an integer below 2^31, with leading zeros. The caller has reserved the room. */
 export function putPadded(out: ByteWriter, value: number, width: number): void {
+  // Callers have doubles; what is known to be 32 bits wide is divided by a multiplication.
+  value |= 0;
   const start = out.at;
   let at = start + width;
   out.at = at;
@@ -31,7 +33,7 @@ export function putPadded(out: ByteWriter, value: number, width: number): void {
 /** An integer from 0 up to 2^53. The caller has reserved 16 bytes. */
 export function putUint(out: ByteWriter, value: number): void {
   if (value < BILLION) {
-    putPadded(out, value, digitsOf(value));
+    putPadded(out, value, digitsOf(value | 0));
     return;
   }
   const upper = Math.floor(value / BILLION);
