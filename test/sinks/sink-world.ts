@@ -46,6 +46,7 @@ export class SinkWorld {
   readonly engine: pg.Client;
   /** Messages of NOTICEs that the client has received. */
   readonly notices: string[] = [];
+  #lastAt = 0;
 
   private constructor(sluice: SluiceProcess, client: pg.Client, engine: pg.Client) {
     this.sluice = sluice;
@@ -68,15 +69,22 @@ export class SinkWorld {
     await this.sluice[Symbol.asyncDispose]();
   }
 
-  /** Each statement as a query of its own; several in one text are one transaction of PostgreSQL. */
+  /** Each statement as a query of its own, at a logical time of its own; several in one text are one transaction of PostgreSQL. */
   async sql(...statements: readonly string[]): Promise<Record<string, unknown>[]> {
     let rows: Record<string, unknown>[] = [];
     for (const statement of statements) {
+      await this.#nextTime();
       const result = (await this.client.query<Record<string, unknown>>(statement)) as
         pg.QueryResult<Record<string, unknown>> | pg.QueryResult<Record<string, unknown>>[];
+      this.#lastAt = Date.now();
       rows = Array.isArray(result) ? result.at(-1)!.rows : result.rows;
     }
     return rows;
+  }
+
+  /** Changes within a millisecond are one change, and a heartbeat may take the clock one further. */
+  async #nextTime(): Promise<void> {
+    await poll('the clock', LIMIT_MS, () => Date.now() > this.#lastAt + 1, 1);
   }
 
   /** BEGIN, the statements, COMMIT. */
