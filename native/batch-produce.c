@@ -198,7 +198,8 @@ static int within(const batch *all, int32_t at, int32_t length) {
   return length < 0 || (at >= 0 && (size_t)at + (size_t)length <= all->length);
 }
 
-static int holds(const batch *all) {
+/* The cells say nothing that is not there. */
+static int is_sound(const batch *all) {
   for (uint32_t i = 0; i < all->count; i++) {
     const int32_t *cell = all->cells + CELLS * (size_t)i;
     if (cell[PARTITION] < 0 || !within(all, cell[KEY_AT], cell[KEY_LENGTH]) ||
@@ -207,7 +208,7 @@ static int holds(const batch *all) {
   return 1;
 }
 
-/* Of at least this many bytes, until the next call. */
+/* Of at least this many bytes, until the next call. The lock is held. */
 static void *scratch(size_t bytes) {
   static void *memory;
   static size_t size;
@@ -317,7 +318,7 @@ static napi_value produce(napi_env env, napi_callback_info info) {
   all.cells = cell + CELLS * (size_t)from;
   all.count = count;
   all.header = header;
-  if (!holds(&all)) return refuse(env, "bad arguments");
+  if (!is_sound(&all)) return refuse(env, "bad arguments");
   napi_create_uint32(env, produce_all(number, topic, &all), &result);
   return result;
 }
