@@ -56,8 +56,8 @@ export interface TransactionalProducer {
     headers: readonly MessageHeader[] | undefined,
   ): boolean;
   /**
-   * Goes on with a batch: counts `sent` up as far as the queue has room. Like calls of `produce`, only cheaper; undefined where
-   * the client has nothing cheaper.
+   * Goes on with a batch: counts `sent` up as far as the queue has room. Like calls of `produce`, only cheaper, and the messages that
+   * are left are sorted by partition; undefined where the client has nothing cheaper.
    */
   readonly produceBatch?: ((topic: string, batch: MessageBatch) => void) | undefined;
   commit(): Promise<void>;

@@ -37,7 +37,7 @@ export class NativeProduce {
     return addon === undefined ? undefined : new NativeProduce(addon);
   }
 
-  /** How many messages the client's queue has taken of those that are left. Why it did not take the next one is not said. */
+  /** Sorts those that are left by partition. How many the client's queue has taken of them; why not the next one is not said. */
   produce(topic: string, batch: MessageBatch): number {
     const {out, cells, sent, left, headerName, headerValue} = batch;
     return this.#addon.produce(this.#number, topic, out.buf, cells, sent, left, headerName, headerValue);
