@@ -76,13 +76,14 @@ const SEEDS_PER_PROCESS = 2500;
 
 /** Returns how many processes have failed. */
 async function parallel(from: number, count: number, jobs: number): Promise<number> {
+  const share = Math.min(SEEDS_PER_PROCESS, Math.ceil(count / jobs));
   const end = from + count;
   let next = from;
   let failed = 0;
   const job = async (): Promise<void> => {
     while (next < end) {
       const first = next;
-      next = Math.min(end, first + SEEDS_PER_PROCESS);
+      next = Math.min(end, first + share);
       if ((await rangeElsewhere(first, next - first)) !== 0) failed++;
     }
   };
@@ -110,8 +111,10 @@ if (values.file !== undefined) {
     process.exitCode = 1;
   }
 } else {
-  const [from, count, jobs] = [Number(values.from), Number(values.seeds), Number(values.jobs)];
-  const wrong = await (jobs > 1 ? parallel(from, count, jobs) : range(from, count));
+  const [from, count] = [Number(values.from), Number(values.seeds)];
+  const jobs = Math.max(1, Number(values.jobs) || 1);
+  const alone = jobs === 1 && count <= SEEDS_PER_PROCESS;
+  const wrong = await (alone ? range(from, count) : parallel(from, count, jobs));
   console.log(wrong === 0 ? `${count} seeds from ${from} on: nothing wrong` : 'SOMETHING IS WRONG');
   process.exitCode = wrong === 0 ? 0 : 1;
 }
