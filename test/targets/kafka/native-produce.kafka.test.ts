@@ -49,6 +49,11 @@ function filled(messages = MESSAGES): MessageBatch {
   return batch;
 }
 
+/** As `readTopic` gives them: those of a partition in order. */
+function byPartition<T extends {readonly partition: number}>(messages: readonly T[]): T[] {
+  return messages.toSorted((a, b) => a.partition - b.partition);
+}
+
 const text = (bytes: Buffer | null): string | undefined => bytes?.toString('latin1');
 
 test('the addon is there, and what goes through it arrives as what goes one by one', async () => {
@@ -71,15 +76,12 @@ test('the addon is there, and what goes through it arrives as what goes one by o
     headers,
   }));
   const headers = [{name: 'materialize-timestamp', value: Buffer.from('1720032185312')}];
-  const expected = [0, 1, 2].flatMap(partition => {
-    const once = MESSAGES.filter(message => message.partition === partition).map(({key, value}) => ({
-      partition,
-      key: text(key),
-      value: text(value),
-      headers,
-    }));
-    return [...once, ...once];
-  });
+  const expected = byPartition([...MESSAGES, ...MESSAGES]).map(({partition, key, value}) => ({
+    partition,
+    key: text(key),
+    value: text(value),
+    headers,
+  }));
   expect(told).toEqual(expected);
 });
 
@@ -94,9 +96,7 @@ function numbered(): {partition: number; key: null; value: Buffer}[] {
 
 async function expectOnceInOrder(topic: string, messages: ReturnType<typeof numbered>): Promise<void> {
   const told = (await readTopic(topic)).map(({partition, value}) => `${partition}: ${text(value)}`);
-  const expected = [0, 1, 2].flatMap(partition =>
-    messages.filter(message => message.partition === partition).map(({value}) => `${partition}: ${text(value)}`),
-  );
+  const expected = byPartition(messages).map(({partition, value}) => `${partition}: ${text(value)}`);
   expect(told).toEqual(expected);
 }
 
